@@ -1,0 +1,125 @@
+"""The formats posewright reads and writes. One module adds a format: it builds a ``Format`` and calls ``register``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from posewright.annotations.tables import Annotations
+from posewright.errors import PosewrightError, did_you_mean
+from posewright.skeleton import Skeleton
+
+MODULES = ("coco", "hourglass_json", "lsp_mat", "pts300w")
+"""Modules of this package that register a format, in the order in which they are asked whether a source is theirs."""
+
+
+@dataclass
+class ReadOptions:
+    """What a reader may be told.
+
+    Attributes:
+        skeleton: overrides or supplies what the format does not say.
+        images: folder of the pictures where they do not lie beside the labels.
+        skip_bad: leave bad records out instead of stopping at the first; each is added to ``skipped``.
+        flags: for formats whose visibility flag has two readings: "labelled" or "hidden".
+        skipped: one line for each record left out, filled by the reader.
+    """
+
+    skeleton: Skeleton | None = None
+    images: Path | None = None
+    skip_bad: bool = False
+    flags: str | None = None
+    skipped: list[str] = field(default_factory=list)
+
+    def bad(self, error: PosewrightError) -> None:
+        """Raise, or with ``skip_bad`` note the record and go on."""
+        if not self.skip_bad:
+            raise error
+        self.skipped.append(str(error))
+
+
+@dataclass(frozen=True)
+class Format:
+    """One annotation format.
+
+    Attributes:
+        name: what ``--format`` and ``--to`` take.
+        title: one line for people.
+        detect: whether a file or folder is in this format; must be cheap and must not raise.
+        read: (source, options) to Annotations.
+        write: (annotations, target) to the list of files written, or None where the format is only read. Must write to
+            a temporary name and rename.
+    """
+
+    name: str
+    title: str
+    detect: Callable[[Path], bool]
+    read: Callable[[Path, ReadOptions], Annotations]
+    write: Callable[[Annotations, Path], list[Path]] | None = None
+
+
+_FORMATS: dict[str, Format] = {}
+
+
+def register(fmt: Format) -> Format:
+    if fmt.name in _FORMATS:
+        raise ValueError(f"format '{fmt.name}' is registered twice")
+    _FORMATS[fmt.name] = fmt
+    return fmt
+
+
+def formats() -> dict[str, Format]:
+    """All formats by name."""
+    for module in MODULES:
+        importlib.import_module(f"posewright.annotations.{module}")
+    return _FORMATS
+
+
+def get_format(name: str) -> Format:
+    """The format of that name.
+
+    Raises:
+        PosewrightError: where there is none, with the nearest name.
+    """
+    known = formats()
+    if name not in known:
+        raise PosewrightError(f"unknown annotation format '{name}'", fix=did_you_mean(name, known))
+    return known[name]
+
+
+def find_format(source: Path) -> Format:
+    """The one format that recognises a file or folder.
+
+    Raises:
+        PosewrightError: where none or several do.
+    """
+    if not source.exists():
+        raise PosewrightError("does not exist", file=source)
+    found = [f for f in formats().values() if f.detect(source)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(f.name for f in found)
+        raise PosewrightError(f"could be any of {names}", file=source, fix="Say which with --format")
+    names = ", ".join(formats())
+    raise PosewrightError("is in no annotation format known here", file=source, fix=f"Name one with --format ({names})")
+
+
+def read_annotations(source: str | Path, format: str | None = None, options: ReadOptions | None = None) -> Annotations:
+    """Read labels from a file or folder in any known format.
+
+    Args:
+        source: the file or folder.
+        format: a format's name; found from the source where None.
+        options: see :class:`ReadOptions`.
+
+    Raises:
+        PosewrightError: naming the file and the record that cannot be used.
+    """
+    path = Path(source)
+    fmt = get_format(format) if format else find_format(path)
+    if not path.exists():
+        raise PosewrightError("does not exist", file=path)
+    return fmt.read(path, options or ReadOptions())

@@ -1,0 +1,236 @@
+"""The noun ``Annotations``: labelled pictures as two tables, whatever tool the labels came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posewright.errors import PosewrightError
+from posewright.geometry import keypoints_box
+from posewright.skeleton import Skeleton
+
+SPLITS = (None, "train", "val", "test")
+FAR_OUTSIDE = 0.5
+"""A visible keypoint further outside its picture than this share of the longer side is taken for a mistake."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """One picture.
+
+    Attributes:
+        path: relative to the set's root with forward slashes, or the video's path where ``frame`` is set.
+        width, height: in pixels; 0 where the format does not say.
+        frame: frame number in a video, counted from 0.
+        split: "train", "val", "test" or None.
+        group: pictures of one group (a video, a person, an album) never fall into different splits.
+        id: the id the source format uses, for results that refer to it.
+    """
+
+    path: str
+    width: int = 0
+    height: int = 0
+    frame: int | None = None
+    split: str | None = None
+    group: str | None = None
+    id: int | str | None = None
+
+
+@dataclass
+class Annotations:
+    """Two tables: images, and the objects on them. Pictures without any object stay in the first.
+
+    Attributes:
+        skeleton: what the K keypoints are.
+        images: one entry a picture.
+        image: ``[N]``, index into ``images`` of each object.
+        keypoints: ``[N, K, 3]`` (x, y, v), pixels of the picture with (0, 0) at the first pixel's centre; v = 0 not
+            labelled (x and y are then 0), 1 labelled but hidden, 2 visible.
+        boxes: ``[N, 4]`` (x0, y0, x1, y1) in the same frame; from the keypoints with ``BOX_MARGIN`` where the format has
+            none.
+        root: folder that image paths are relative to.
+        iscrowd, area, weight, track, head_size: ``[N]``; area in px^2, head size in px (NaN where unknown), track -1
+            where unknown.
+        polygons: one list of polygons for each object ([] where none).
+        source: file or folder that the labels came from, for messages.
+    """
+
+    skeleton: Skeleton
+    images: list[Image]
+    image: NDArray[np.int64]
+    keypoints: NDArray[np.float64]
+    boxes: NDArray[np.float64]
+    root: Path = field(default_factory=Path)
+    iscrowd: NDArray[np.bool_] | None = None
+    area: NDArray[np.float64] | None = None
+    weight: NDArray[np.float64] | None = None
+    track: NDArray[np.int64] | None = None
+    head_size: NDArray[np.float64] | None = None
+    polygons: list[Any] | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        k = len(self.skeleton)
+        self.root = Path(self.root)
+        self.image = np.asarray(self.image, np.int64).reshape(-1)
+        n = len(self.image)
+        keypoints = np.array(self.keypoints, float)
+        if keypoints.size != n * k * 3:
+            raise PosewrightError(f"keypoints have shape {keypoints.shape}, not ({n}, {k}, 3)", file=self.source or None)
+        self.keypoints = keypoints.reshape(n, k, 3)
+        self.boxes = np.array(self.boxes, float).reshape(n, 4)
+        extent = self.boxes[:, 2:] - self.boxes[:, :2]
+        self.iscrowd = np.zeros(n, bool) if self.iscrowd is None else np.asarray(self.iscrowd, bool)
+        self.area = extent.prod(1) if self.area is None else np.asarray(self.area, float)
+        self.weight = np.ones(n) if self.weight is None else np.asarray(self.weight, float)
+        self.track = np.full(n, -1) if self.track is None else np.asarray(self.track, np.int64)
+        self.head_size = np.full(n, np.nan) if self.head_size is None else np.asarray(self.head_size, float)
+        self.polygons = [[] for _ in range(n)] if self.polygons is None else list(self.polygons)
+        self._validate()
+        self.keypoints[self.keypoints[..., 2] == 0] = 0
+
+    def __len__(self) -> int:
+        """The number of objects."""
+        return len(self.image)
+
+    def __repr__(self) -> str:
+        return f"Annotations({len(self.images)} images, {len(self)} objects, skeleton '{self.skeleton.name}')"
+
+    # -- checks ----------------------------------------------------------------------------------------------------
+
+    def record(self, i: int) -> str:
+        """How a message names object ``i``."""
+        return f"object {i} on image '{self.images[self.image[i]].path}'"
+
+    def _fail(self, what: str, record: str, fix: str | None = None) -> None:
+        raise PosewrightError(what, file=self.source or None, record=record, fix=fix)
+
+    def _validate(self) -> None:
+        for row, im in enumerate(self.images):
+            if im.split not in SPLITS:
+                self._fail(f"split '{im.split}' is not one of train, val, test", f"image '{im.path}'")
+            if im.width < 0 or im.height < 0:
+                self._fail(f"has size {im.width} x {im.height}", f"image {row} ('{im.path}')")
+        seen: set[tuple[str, int | None]] = set()
+        for im in self.images:
+            if (im.path, im.frame) in seen:
+                self._fail("is listed twice", f"image '{im.path}'", "Give every picture one entry")
+            seen.add((im.path, im.frame))
+        n = len(self)
+        for name in ("iscrowd", "area", "weight", "track", "head_size", "polygons"):
+            if len(getattr(self, name)) != n:
+                self._fail(f"column '{name}' has {len(getattr(self, name))} entries for {n} objects", "table of objects")
+        if n and (self.image.min() < 0 or self.image.max() >= len(self.images)):
+            bad = int(np.flatnonzero((self.image < 0) | (self.image >= len(self.images)))[0])
+            self._fail(f"refers to image {self.image[bad]} of {len(self.images)}", f"object {bad}")
+        for i in np.flatnonzero(self._suspects()):
+            problem = self.problem(int(i))
+            if problem:
+                self._fail(problem, self.record(int(i)))
+
+    def _suspects(self) -> NDArray[np.bool_]:
+        """``[N]``: the objects worth a closer look by :meth:`problem`, found without a loop."""
+        xy, v = self.keypoints[..., :2], self.keypoints[..., 2]
+        labelled = v > 0
+        bad = ~np.isin(v, (0, 1, 2)).all(1) | ~np.isfinite(self.boxes).all(1)
+        bad |= (labelled & ~np.isfinite(xy).all(2)).any(1)
+        with np.errstate(invalid="ignore"):
+            bad |= (self.boxes[:, 2:] <= self.boxes[:, :2]).any(1)
+        sizes = np.array([(im.width, im.height) for im in self.images], float).reshape(-1, 2)[self.image]
+        slack = (FAR_OUTSIDE * sizes.max(1, initial=0))[:, None, None]
+        with np.errstate(invalid="ignore"):
+            outside = ((xy < -slack) | (xy > sizes[:, None] + slack)).any(2) & (v == 2) & (sizes[:, :1] > 0)
+        return bad | outside.any(1)
+
+    def problem(self, i: int) -> str | None:
+        """What is wrong with object ``i``, in a few words, or None."""
+        names, (x0, y0, x1, y1) = self.skeleton.keypoints, self.boxes[i]
+        if not np.isfinite(self.boxes[i]).all():
+            return "box is not finite"
+        if x1 <= x0 or y1 <= y0:
+            return f"box {np.round(self.boxes[i], 2).tolist()} has no area"
+        im = self.images[self.image[i]]
+        slack = FAR_OUTSIDE * max(im.width, im.height)
+        for name, (x, y, v) in zip(names, self.keypoints[i], strict=True):
+            if v not in (0, 1, 2):
+                return f"keypoint '{name}' has visibility {v:g}, not 0, 1 or 2"
+            if v > 0 and not (np.isfinite(x) and np.isfinite(y)):
+                return f"keypoint '{name}' is not a finite number"
+            inside = -slack <= x <= im.width + slack and -slack <= y <= im.height + slack
+            if v == 2 and im.width > 0 and not inside:
+                return f"keypoint '{name}' is marked visible at ({x:g}, {y:g}), far outside the {im.width} x {im.height} picture"
+        return None
+
+    # -- views -----------------------------------------------------------------------------------------------------
+
+    def image_path(self, i: int) -> Path:
+        """The file of image ``i``."""
+        return self.root / self.images[i].path
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """``[N, K]``: which keypoints are labelled, visible or hidden."""
+        return self.keypoints[..., 2] > 0
+
+    def objects(self, keep: NDArray[Any] | Sequence[int]) -> Annotations:
+        """The same images with only some of the objects, by mask or index."""
+        index = np.asarray(keep)
+        index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64)
+        return replace(self, **self._columns(index), image=self.image[index])
+
+    def subset(self, images: NDArray[Any] | Sequence[int]) -> Annotations:
+        """Only some of the images, by mask or index, with the objects on them."""
+        index = np.asarray(images)
+        index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64)
+        place = np.full(len(self.images), -1)
+        place[index] = np.arange(len(index))
+        kept = np.flatnonzero(place[self.image] >= 0) if len(self) else np.zeros(0, np.int64)
+        columns = self._columns(kept)
+        return replace(self, images=[self.images[i] for i in index], image=place[self.image[kept]], **columns)
+
+    def _columns(self, index: NDArray[np.int64]) -> dict[str, Any]:
+        names = ("keypoints", "boxes", "iscrowd", "area", "weight", "track", "head_size")
+        columns: dict[str, Any] = {name: getattr(self, name)[index] for name in names}
+        columns["polygons"] = [self.polygons[i] for i in index]  # type: ignore[index]
+        return columns
+
+    def of_split(self, split: str) -> Annotations:
+        """The images of one split ("train", "val" or "test") with their objects."""
+        return self.subset(np.array([im.split == split for im in self.images], bool))
+
+    @property
+    def splits(self) -> set[str]:
+        """The split names in use."""
+        return {im.split for im in self.images if im.split is not None}
+
+    def with_splits(self, fraction: float, seed: int = 0) -> Annotations:
+        """Assign every image to "val" (about ``fraction`` of them) or "train", whole groups at a time, seeded."""
+        groups = sorted({im.group or im.path for im in self.images})
+        order = np.random.default_rng(seed).permutation(len(groups))
+        size: dict[str, int] = {}
+        for im in self.images:
+            size[im.group or im.path] = size.get(im.group or im.path, 0) + 1
+        wanted, taken = fraction * len(self.images), 0
+        held: set[str] = set()
+        for place in order:
+            if taken >= wanted or len(held) >= len(groups) - 1:
+                break
+            held.add(groups[place])
+            taken += size[groups[place]]
+        images = [replace(im, split="val" if (im.group or im.path) in held else "train") for im in self.images]
+        return replace(self, images=images)
+
+
+BOX_MARGIN = 1.2
+"""The factor on the box around an object's keypoints, used where a format has no boxes of its own."""
+
+
+def boxes_from_keypoints(keypoints: NDArray[np.float64], margin: float = BOX_MARGIN) -> NDArray[np.float64]:
+    """Boxes ``[N, 4]`` around the labelled keypoints ``[N, K, 3]``; NaN where an object has none."""
+    rows = [keypoints_box(k, margin) for k in keypoints]
+    return np.array([np.full(4, np.nan) if r is None else r for r in rows]).reshape(-1, 4)

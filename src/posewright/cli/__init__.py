@@ -1,0 +1,96 @@
+"""The command line: ``posewright COMMAND ...``. Each command is a module of this package, imported when it is called.
+
+A command module defines ``@dataclass(frozen=True) class Command`` whose fields are the options (read by tyro), whose
+docstring is the help text, and whose ``run(self) -> None`` does the work through the library.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from posewright.errors import PosewrightError, did_you_mean
+
+COMMANDS = {
+    "demo": "make a synthetic hand set, train on it, export, predict: the whole road in a few minutes",
+    "train": "train a model on labelled pictures",
+    "evaluate": "measure a model, or any tool's COCO results, on labelled pictures",
+    "export": "make the model file of a run, a checkpoint or a shipped name",
+    "predict": "run a model on pictures and folders",
+    "convert": "read labels in one format and write them in another",
+    "curves": "draw the training curves of one or several runs",
+    "augment-preview": "draw what the augmentation does to your pictures",
+    "models": "list shipped models and trainable presets",
+    "synthesize": "write a synthetic hand data set or video",
+}
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = ["usage: posewright COMMAND [OPTIONS]", "", "Keypoint models: labelled pictures in, a working model file out.", ""]
+    lines += [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
+    lines += [
+        "",
+        "examples:",
+        "  posewright demo",
+        "  posewright train --data labels.json -o runs/mine",
+        "  posewright predict runs/mine photos/ -o out",
+        "",
+        "posewright COMMAND --help explains one command. posewright --version prints the version.",
+    ]
+    return "\n".join(lines)
+
+
+def _complain(line: str) -> int:
+    print(f"posewright: {line}", file=sys.stderr)
+    return 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code: 0 done, 1 the work itself failed, 2 bad input, 130 interrupted."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if args[0] in ("--version", "-V"):
+        from posewright import __version__
+
+        print(f"posewright {__version__}")
+        return 0
+    name, rest = args[0], args[1:]
+    if name not in COMMANDS:
+        return _complain(f"unknown command '{name}'. {did_you_mean(name, COMMANDS)}")
+    try:
+        return _run(name, rest)
+    except PosewrightError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  what read our output has gone; end quietly
+        return 0
+    except OSError as error:
+        if os.environ.get("POSEWRIGHT_TRACEBACK"):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}")
+
+
+def _run(name: str, rest: list[str]) -> int:
+    import tyro
+
+    try:
+        module = importlib.import_module(f"posewright.cli.{name.replace('-', '_')}")
+        command = tyro.cli(module.Command, args=rest, prog=f"posewright {name}", config=(tyro.conf.FlagCreatePairsOff,))
+        return command.run() or 0
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package in ("torch", "lightning", "safetensors", "onnx", "onnxscript", "tensorboard", "yaml"):
+            return _complain(f"'{name}' needs {package}, which is not installed. pip install 'posewright[train]'")
+        raise
+
+
+if __name__ == "__main__":
+    sys.exit(main())
