@@ -1,0 +1,24 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def find_shared_data() -> Path | None:
+    """The folder of real data: ``POSEWRIGHT_DATA``, else ``../shared/data`` beside the checkout; None where missing."""
+    named = os.environ.get("POSEWRIGHT_DATA")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data, or a skip that says where it was looked for."""
+    folder = find_shared_data()
+    if folder is None:
+        pytest.skip("real data not found: set POSEWRIGHT_DATA, or put it at ../shared/data beside the checkout")
+    return folder
