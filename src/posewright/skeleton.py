@@ -23,7 +23,7 @@ COLOURS = {
 }
 """Link colours as RGB; the first three are the letters of the hourglass system's skeleton files."""
 
-NORMALISERS = ("torso", "head", "palm", "outer_eye_corners", "segment", "box", "fixed")
+NORMALISERS = ("torso", "head", "palm", "outer_eye_corners", "segment", "box", "hourglass", "fixed")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Normaliser:
     Attributes:
         kind: one of :data:`NORMALISERS`. "torso", "palm", "outer_eye_corners" and "segment" are distances between two
             keypoints; "head" is the object's head size, or the distance between its two keypoints where none is
-            labelled; "box" is the longer side of the object's box; "fixed" is ``length`` pixels.
+            labelled; "box" is the longer side of the object's box; "hourglass" is the hourglass system's fixed length, a
+            tenth of the side of its crop (1.25 boxes); "fixed" is ``length`` pixels of the picture.
         keypoints: the names of the two keypoints, where the kind needs them.
         length: pixels, for "fixed".
     """

@@ -1,8 +1,9 @@
-"""The CPU executor of the one warp: a picture resampled once through a Similarity, reduced first where it shrinks much."""
+"""The CPU executor of the one warp: a picture resampled once through a Similarity, reduced first where it shrinks."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,19 +29,20 @@ def warp(picture: NDArray[np.uint8], similarity: Similarity, rule: CropRule) -> 
     Returns:
         ``uint8`` of the rule's size, channels as in ``picture``.
     """
-    matrix = similarity.matrix
+    matrix, source = similarity.matrix, picture
     factor = reduction_factor(similarity, rule)
     if factor > 1:
-        picture, matrix = _reduced(picture, similarity, rule, factor)
+        source, matrix = _reduced(picture, similarity, rule, factor)
     border = (rule.border,) * 4
-    return cv2.warpAffine(
-        picture, matrix, rule.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=border
+    crop: Any = cv2.warpAffine(
+        source, matrix, rule.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=border
     )
+    return crop
 
 
 def _reduced(
     picture: NDArray[np.uint8], similarity: Similarity, rule: CropRule, factor: int
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+) -> tuple[Any, NDArray[np.float64]]:
     """Area-average the part of the picture that the crop sees; return it and the matrix from it to the crop."""
     height, width = picture.shape[:2]
     crop_w, crop_h = rule.size
@@ -51,7 +53,7 @@ def _reduced(
     x0, y0 = (np.clip(np.floor(seen.min(0) / factor) - 2, 0, None) * factor).astype(int)
     x1, y1 = ((np.ceil(seen.max(0) / factor) + 2) * factor).astype(int)
     x0, y0 = min(x0, (width - 1) // factor * factor), min(y0, (height - 1) // factor * factor)
-    part = picture[y0 : max(y1, y0 + factor), x0 : max(x1, x0 + factor)]
+    part: Any = picture[y0 : max(y1, y0 + factor), x0 : max(x1, x0 + factor)]
     # A rest narrower than one block at the far edge is filled up with the border value, so that every block is whole.
     pad_x, pad_y = -part.shape[1] % factor, -part.shape[0] % factor
     if pad_x or pad_y:

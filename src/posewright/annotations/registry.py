@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from posewright.annotations.json_file import load_json
 from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError, did_you_mean
 from posewright.skeleton import Skeleton
@@ -33,6 +34,11 @@ class ReadOptions:
     flags: str | None = None
     skipped: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        if self.flags not in (None, "labelled", "hidden"):
+            fix = "A flag of 1 means either that the keypoint is labelled, or that it is hidden"
+            raise PosewrightError(f"flags '{self.flags}' is neither labelled nor hidden", fix=fix)
+
     def bad(self, error: PosewrightError) -> None:
         """Raise, or with ``skip_bad`` note the record and go on."""
         if not self.skip_bad:
@@ -51,6 +57,8 @@ class Format:
         read: (source, options) to Annotations.
         write: (annotations, target) to the list of files written, or None where the format is only read. Must write to
             a temporary name and rename.
+        losses: what of these annotations the format has no place for, one line each, for people.
+        asks_flags: whether the format obeys ``ReadOptions.flags``.
     """
 
     name: str
@@ -58,6 +66,8 @@ class Format:
     detect: Callable[[Path], bool]
     read: Callable[[Path, ReadOptions], Annotations]
     write: Callable[[Annotations, Path], list[Path]] | None = None
+    losses: Callable[[Annotations], list[str]] = lambda annotations: []
+    asks_flags: bool = False
 
 
 _FORMATS: dict[str, Format] = {}
@@ -97,12 +107,16 @@ def find_format(source: Path) -> Format:
     """
     if not source.exists():
         raise PosewrightError("does not exist", file=source)
+    if source.is_file() and source.stat().st_size == 0:
+        raise PosewrightError("is empty", file=source)
     found = [f for f in formats().values() if f.detect(source)]
     if len(found) == 1:
         return found[0]
     if found:
         names = ", ".join(f.name for f in found)
         raise PosewrightError(f"could be any of {names}", file=source, fix="Say which with --format")
+    if source.suffix.lower() == ".json" and source.is_file():
+        load_json(source)  # says it better where the file is not JSON at all
     names = ", ".join(formats())
     raise PosewrightError("is in no annotation format known here", file=source, fix=f"Name one with --format ({names})")
 
@@ -118,8 +132,10 @@ def read_annotations(source: str | Path, format: str | None = None, options: Rea
     Raises:
         PosewrightError: naming the file and the record that cannot be used.
     """
-    path = Path(source)
-    fmt = get_format(format) if format else find_format(path)
+    path, options = Path(source), options or ReadOptions()
     if not path.exists():
         raise PosewrightError("does not exist", file=path)
-    return fmt.read(path, options or ReadOptions())
+    fmt = get_format(format) if format else find_format(path)
+    if options.flags and not fmt.asks_flags:
+        raise PosewrightError(f"format {fmt.name} says itself what its flags mean: leave --flags out", file=path)
+    return fmt.read(path, options)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import InitVar, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError
-from posewright.geometry import keypoints_box
 from posewright.skeleton import Skeleton
+
+Column = NDArray[np.float64]
 
 SPLITS = (None, "train", "val", "test")
 FAR_OUTSIDE = 0.5
 """A visible keypoint further outside its picture than this share of the longer side is taken for a mistake."""
+
+_FILLED_IN: Any = cast(Any, None)
+"""Default of the columns that the constructor fills in itself, so that they are never None afterwards."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,16 @@ class Annotations:
         root: folder that image paths are relative to.
         iscrowd, area, weight, track, head_size: ``[N]``; area in px^2, head size in px (NaN where unknown), track -1
             where unknown.
-        polygons: one list of polygons for each object ([] where none).
+        polygons: what outlines each object: a list of polygons ``[P, 2]`` in the frame of the keypoints ([] where none),
+            or COCO's run-length dictionary as it stands.
         source: file or folder that the labels came from, for messages.
+
+    Args:
+        report: called with (object, problem) for every object that cannot be used, which is then left out; where None,
+            the first such object is an error. For readers that may leave records out.
+
+    Raises:
+        PosewrightError: naming the record that cannot be used.
     """
 
     skeleton: Skeleton
@@ -66,15 +79,16 @@ class Annotations:
     keypoints: NDArray[np.float64]
     boxes: NDArray[np.float64]
     root: Path = field(default_factory=Path)
-    iscrowd: NDArray[np.bool_] | None = None
-    area: NDArray[np.float64] | None = None
-    weight: NDArray[np.float64] | None = None
-    track: NDArray[np.int64] | None = None
-    head_size: NDArray[np.float64] | None = None
-    polygons: list[Any] | None = None
+    iscrowd: NDArray[np.bool_] = _FILLED_IN
+    area: Column = _FILLED_IN
+    weight: Column = _FILLED_IN
+    track: NDArray[np.int64] = _FILLED_IN
+    head_size: Column = _FILLED_IN
+    polygons: list[Any] = _FILLED_IN
     source: str = ""
+    report: InitVar[Callable[[int, str], None] | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, report: Callable[[int, str], None] | None) -> None:
         k = len(self.skeleton)
         self.root = Path(self.root)
         self.image = np.asarray(self.image, np.int64).reshape(-1)
@@ -91,7 +105,8 @@ class Annotations:
         self.track = np.full(n, -1) if self.track is None else np.asarray(self.track, np.int64)
         self.head_size = np.full(n, np.nan) if self.head_size is None else np.asarray(self.head_size, float)
         self.polygons = [[] for _ in range(n)] if self.polygons is None else list(self.polygons)
-        self._validate()
+        self._check_tables()
+        self._check_objects(report)
         self.keypoints[self.keypoints[..., 2] == 0] = 0
 
     def __len__(self) -> int:
@@ -107,17 +122,17 @@ class Annotations:
         """How a message names object ``i``."""
         return f"object {i} on image '{self.images[self.image[i]].path}'"
 
-    def _fail(self, what: str, record: str, fix: str | None = None) -> None:
+    def _fail(self, what: str, record: str | None, fix: str | None = None) -> NoReturn:
         raise PosewrightError(what, file=self.source or None, record=record, fix=fix)
 
-    def _validate(self) -> None:
+    def _check_tables(self) -> None:
+        """Raise for the first image, column or reference that cannot be right."""
+        seen: set[tuple[str, int | None]] = set()
         for row, im in enumerate(self.images):
             if im.split not in SPLITS:
                 self._fail(f"split '{im.split}' is not one of train, val, test", f"image '{im.path}'")
             if im.width < 0 or im.height < 0:
                 self._fail(f"has size {im.width} x {im.height}", f"image {row} ('{im.path}')")
-        seen: set[tuple[str, int | None]] = set()
-        for im in self.images:
             if (im.path, im.frame) in seen:
                 self._fail("is listed twice", f"image '{im.path}'", "Give every picture one entry")
             seen.add((im.path, im.frame))
@@ -128,32 +143,40 @@ class Annotations:
         if n and (self.image.min() < 0 or self.image.max() >= len(self.images)):
             bad = int(np.flatnonzero((self.image < 0) | (self.image >= len(self.images)))[0])
             self._fail(f"refers to image {self.image[bad]} of {len(self.images)}", f"object {bad}")
+
+    def _check_objects(self, report: Callable[[int, str], None] | None) -> None:
+        """Raise for the first object that cannot be right, or report every one and leave it out."""
+        keep = np.ones(len(self), bool)
         for i in np.flatnonzero(self._suspects()):
             problem = self.problem(int(i))
-            if problem:
+            if problem is None:
+                continue
+            if report is None:
                 self._fail(problem, self.record(int(i)))
+            report(int(i), problem)
+            keep[i] = False
+        if not keep.all():
+            for name, column in self._columns(np.flatnonzero(keep)).items():
+                setattr(self, name, column)
+            self.image = self.image[keep]
 
     def _suspects(self) -> NDArray[np.bool_]:
         """``[N]``: the objects worth a closer look by :meth:`problem`, found without a loop."""
         xy, v = self.keypoints[..., :2], self.keypoints[..., 2]
-        labelled = v > 0
-        bad = ~np.isin(v, (0, 1, 2)).all(1) | ~np.isfinite(self.boxes).all(1)
-        bad |= (labelled & ~np.isfinite(xy).all(2)).any(1)
-        with np.errstate(invalid="ignore"):
-            bad |= (self.boxes[:, 2:] <= self.boxes[:, :2]).any(1)
         sizes = np.array([(im.width, im.height) for im in self.images], float).reshape(-1, 2)[self.image]
         slack = (FAR_OUTSIDE * sizes.max(1, initial=0))[:, None, None]
         with np.errstate(invalid="ignore"):
+            bad = ~np.isin(v, (0, 1, 2)).all(1) | ~np.isfinite(self.boxes).all(1)
+            bad |= ((v > 0) & ~np.isfinite(xy).all(2)).any(1)
+            bad |= (self.boxes[:, 2:] <= self.boxes[:, :2]).any(1)
+            bad |= ~(self.area >= 0) | ~np.isfinite(self.area) | ~(self.weight >= 0) | ~np.isfinite(self.weight)
+            bad |= (self.head_size <= 0) | np.isinf(self.head_size)
             outside = ((xy < -slack) | (xy > sizes[:, None] + slack)).any(2) & (v == 2) & (sizes[:, :1] > 0)
         return bad | outside.any(1)
 
     def problem(self, i: int) -> str | None:
         """What is wrong with object ``i``, in a few words, or None."""
         names, (x0, y0, x1, y1) = self.skeleton.keypoints, self.boxes[i]
-        if not np.isfinite(self.boxes[i]).all():
-            return "box is not finite"
-        if x1 <= x0 or y1 <= y0:
-            return f"box {np.round(self.boxes[i], 2).tolist()} has no area"
         im = self.images[self.image[i]]
         slack = FAR_OUTSIDE * max(im.width, im.height)
         for name, (x, y, v) in zip(names, self.keypoints[i], strict=True):
@@ -164,13 +187,84 @@ class Annotations:
             inside = -slack <= x <= im.width + slack and -slack <= y <= im.height + slack
             if v == 2 and im.width > 0 and not inside:
                 return f"keypoint '{name}' is marked visible at ({x:g}, {y:g}), far outside the {im.width} x {im.height} picture"
+        # After the keypoints: where a format has no boxes, they come from them.
+        if not np.isfinite(self.boxes[i]).all():
+            return "box is not finite"
+        if x1 <= x0 or y1 <= y0:
+            return f"box {np.round(self.boxes[i], 2).tolist()} has no area"
+        for what, value in (("area", self.area[i]), ("weight", self.weight[i])):
+            if not (np.isfinite(value) and value >= 0):
+                return f"{what} is {value:g}, not a finite number of at least 0"
+        if self.head_size[i] <= 0 or np.isinf(self.head_size[i]):
+            return f"head size is {self.head_size[i]:g}, not a finite number above 0"
         return None
+
+    def require_labels(self) -> Annotations:
+        """This set, where there is something to learn from or to measure against.
+
+        Raises:
+            PosewrightError: where it has no images, no objects, or no labelled keypoint.
+        """
+        if not self.images:
+            self._fail("lists no images", None)
+        if not len(self):
+            self._fail(f"has {len(self.images)} images but not one labelled object", None)
+        if not self.labelled.any():
+            self._fail(f"has {len(self)} objects but not one labelled keypoint", None)
+        return self
+
+    def missing_pictures(self) -> list[int]:
+        """Indices of the images whose file does not exist."""
+        listings: dict[str, set[str]] = {}
+        missing = []
+        for i, im in enumerate(self.images):
+            path = os.path.join(self.root, im.path)
+            folder, name = os.path.split(path)
+            if folder not in listings:
+                try:
+                    listings[folder] = set(os.listdir(folder))
+                except OSError:
+                    listings[folder] = set()
+            # A name that is not listed may still exist where the file system ignores case.
+            if name not in listings[folder] and not os.path.isfile(path):
+                missing.append(i)
+        return missing
+
+    def require_pictures(self, bad: Callable[[PosewrightError], None] | None = None) -> Annotations:
+        """This set, where all its pictures exist.
+
+        Args:
+            bad: called for every missing picture, which is then left out with its objects
+                (``ReadOptions.bad``); where None, the first is an error.
+
+        Raises:
+            PosewrightError: naming the first missing picture; always where none of them exists.
+        """
+        missing = self.missing_pictures()
+        if not missing:
+            return self
+        none = len(missing) == len(self.images)
+        first = self.image_path(missing[0])
+        fix = f"{len(missing)} of {len(self.images)} pictures are missing. Say where they are with --images"
+        if none or bad is None:
+            self._fail(f"picture {first} does not exist", None, fix)
+        for i in missing:
+            bad(PosewrightError("does not exist", file=self.source or None, record=f"picture {self.image_path(i)}"))
+        keep = np.ones(len(self.images), bool)
+        keep[missing] = False
+        return self.subset(keep)
 
     # -- views -----------------------------------------------------------------------------------------------------
 
     def image_path(self, i: int) -> Path:
         """The file of image ``i``."""
         return self.root / self.images[i].path
+
+    @property
+    def image_ids(self) -> list[int] | list[int | str]:
+        """The id of each image in COCO files and results: the source's own where all have one of their own, else 1, 2, ..."""
+        own = [im.id for im in self.images if im.id is not None]
+        return own if len(own) == len(self.images) == len(set(own)) else list(range(1, len(self.images) + 1))
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
@@ -196,7 +290,7 @@ class Annotations:
     def _columns(self, index: NDArray[np.int64]) -> dict[str, Any]:
         names = ("keypoints", "boxes", "iscrowd", "area", "weight", "track", "head_size")
         columns: dict[str, Any] = {name: getattr(self, name)[index] for name in names}
-        columns["polygons"] = [self.polygons[i] for i in index]  # type: ignore[index]
+        columns["polygons"] = [self.polygons[i] for i in index]
         return columns
 
     def of_split(self, split: str) -> Annotations:
@@ -230,7 +324,13 @@ BOX_MARGIN = 1.2
 """The factor on the box around an object's keypoints, used where a format has no boxes of its own."""
 
 
-def boxes_from_keypoints(keypoints: NDArray[np.float64], margin: float = BOX_MARGIN) -> NDArray[np.float64]:
-    """Boxes ``[N, 4]`` around the labelled keypoints ``[N, K, 3]``; NaN where an object has none."""
-    rows = [keypoints_box(k, margin) for k in keypoints]
-    return np.array([np.full(4, np.nan) if r is None else r for r in rows]).reshape(-1, 4)
+def boxes_from_keypoints(keypoints: Column, margin: float = BOX_MARGIN) -> Column:
+    """Boxes ``[N, 4]`` around the labelled keypoints ``[N, K, 3]``, as :func:`posewright.geometry.keypoints_box` makes
+    them one by one; NaN where an object has none."""
+    points = np.asarray(keypoints, float)
+    labelled = points[..., 2:] > 0
+    low = np.where(labelled, points[..., :2], np.inf).min(1, initial=np.inf)
+    high = np.where(labelled, points[..., :2], -np.inf).max(1, initial=-np.inf)
+    low[~labelled.any((1, 2))] = np.nan
+    centre, half = (low + high) / 2, np.maximum((high - low) * margin, 1.0) / 2
+    return np.concatenate([centre - half, centre + half], 1)

@@ -1,7 +1,8 @@
 """The command line: ``posewright COMMAND ...``. Each command is a module of this package, imported when it is called.
 
 A command module defines ``@dataclass(frozen=True) class Command`` whose fields are the options (read by tyro), whose
-docstring is the help text, and whose ``run(self) -> None`` does the work through the library.
+docstring is the help text, and whose ``run(self) -> int | None`` does the work through the library. It may define
+``defaults(args)``, which returns a Command to take the defaults from.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ def _run(name: str, rest: list[str]) -> int:
 
     try:
         module = importlib.import_module(f"posewright.cli.{name.replace('-', '_')}")
-        command = tyro.cli(module.Command, args=rest, prog=f"posewright {name}", config=(tyro.conf.FlagCreatePairsOff,))
+        given = module.defaults(rest) if hasattr(module, "defaults") else None
+        more = {} if given is None else {"default": given}
+        command = tyro.cli(module.Command, args=rest, prog=f"posewright {name}", config=(tyro.conf.FlagCreatePairsOff,), **more)
         return command.run() or 0
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]

@@ -29,6 +29,9 @@ class HeatmapNet(nn.Module):
         """Normalised crops ``[B, 3, H, W]`` to one ``[B, C, h, w]`` a stage, before the activation."""
         raise NotImplementedError
 
+    def fuse(self) -> None:
+        """Fold batch norms into convolutions where the order of layers allows; in place, for a net in eval mode."""
+
     def check_size(self, height: int, width: int) -> None:
         """Raise a PosewrightError where the net cannot take crops of this size."""
         m = self.config.multiple

@@ -67,7 +67,7 @@ def decode(maps: Tensor, stride: int) -> Tensor:
     dy, rise_y = _top_of_parabola(patch.sum(-1), (row - top).to(maps.dtype))
     x = (column.to(maps.dtype) + dx) * stride + (stride - 1) / 2
     y = (row.to(maps.dtype) + dy) * stride + (stride - 1) / 2
-    score = (peak * torch.exp(rise_x + rise_y)).clamp(0, 1)
+    score = (peak * torch.exp(rise_x + rise_y)).clamp(0.0, 1.0)
     return torch.stack([x, y, score], dim=-1)
 
 
@@ -95,6 +95,6 @@ def _top_of_parabola(profile: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
     c = s0 * (s2 * t2 - s3 * t1) - s1 * (s1 * t2 - s2 * t1) + t0 * m2
     has_top = (c < -1e-6 * det) & (det > 0)
     safe = torch.where(has_top, c, -torch.ones_like(c))
-    shift = torch.where(has_top, -b / (2 * safe), torch.zeros_like(b)).clamp(-1, 1)
+    shift = torch.where(has_top, -b / (2 * safe), torch.zeros_like(b)).clamp(-1.0, 1.0)
     curve = torch.where(has_top, c / torch.where(det > 0, det, torch.ones_like(det)), torch.zeros_like(c))
-    return shift, (-curve * shift**2).clamp(0, 0.5)
+    return shift, (-curve * shift**2).clamp(0.0, 0.5)

@@ -15,10 +15,13 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from posewright.models.base import HeatmapNet
 from posewright.models.presets import Hourglass
 
+EMPTY_LOGIT = -4.6
+"""Where a sigmoid net's maps start, at 0.01 everywhere: nearly every cell of a target is empty."""
 KERAS_EPS = 1e-3
 KERAS_MOMENTUM = 0.01
 
@@ -193,6 +196,17 @@ class HourglassNet(HeatmapNet):
                 nn.init.zeros_(module.unit3.bn.weight)
         for head in self.heads:
             nn.init.normal_(head.predict.weight, std=0.01)
+            if self.config.activation == "sigmoid":
+                nn.init.constant_(head.predict.bias, EMPTY_LOGIT)
+
+    def fuse(self) -> None:
+        if self.config.order != "conv_bn_relu":
+            return
+        for module in self.modules():
+            if isinstance(module, (Unit, Stem)) and isinstance(module.bn, nn.BatchNorm2d):
+                holder, name = (module.conv, "pointwise") if isinstance(module.conv, Separable) else (module, "conv")
+                setattr(holder, name, fuse_conv_bn_eval(getattr(holder, name), module.bn))
+                module.bn = nn.Identity()
 
     def stage_maps(self, x: Tensor) -> list[Tensor]:
         x = self.stem(x)

@@ -1,0 +1,97 @@
+"""Reading JSON label files: what one looks like from its first bytes, its content, and its rows of numbers as arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posewright.errors import PosewrightError
+
+
+def head(path: Path, size: int = 8192) -> bytes:
+    """The first bytes of a file without byte-order mark and leading space; empty where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(size).removeprefix(b"\xef\xbb\xbf").lstrip()
+    except OSError:
+        return b""
+
+
+def load_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        PosewrightError: where the file is missing, empty, cut short or not JSON, with line and column.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PosewrightError(error.strerror or "cannot be read", file=path) from None
+    if not data.strip():
+        raise PosewrightError("is empty", file=path)
+    try:
+        return json.loads(data)
+    except json.JSONDecodeError as error:
+        if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated"):
+            raise PosewrightError("is cut short: the JSON ends too early", file=path, fix="Export it again") from None
+        where = f"line {error.lineno}, column {error.colno}"
+        raise PosewrightError(f"is not JSON: {error.msg[0].lower()}{error.msg[1:]}", file=path, record=where) from None
+    except (UnicodeDecodeError, RecursionError):
+        raise PosewrightError("is not JSON", file=path) from None
+
+
+def is_number(value: Any) -> bool:
+    """Whether a JSON value is a number (``true`` and ``false`` are none)."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def number_rows(rows: Sequence[Any], shape: tuple[int, ...]) -> tuple[NDArray[np.float64], dict[int, str]]:
+    """JSON lists as one array, and what is wrong with those that do not fit.
+
+    Args:
+        rows: N values, each of which should be a list of numbers (or of lists of numbers).
+        shape: the shape that every row should have.
+
+    Returns:
+        ``[N, *shape]``, NaN in rows that do not fit, and for those a few words by row index.
+    """
+    try:
+        table = np.array(rows)  # no dtype given, so that a string among the numbers shows in the array's type
+    except ValueError:  # rows of different lengths
+        table = np.empty(0, object)
+    if table.shape == (len(rows), *shape) and table.dtype.kind in "iuf":
+        return table.astype(float), {}
+    out = np.full((len(rows), *shape), np.nan)
+    problems = {}
+    for i, row in enumerate(rows):
+        problem = _misfit(row, shape)
+        if problem:
+            problems[i] = problem
+        else:
+            out[i] = row
+    return out, problems
+
+
+def _misfit(row: Any, shape: tuple[int, ...]) -> str | None:
+    if not isinstance(row, list):
+        return f"is {_spoken(row)}, not a list of {shape[0]}"
+    if len(row) != shape[0]:
+        return f"has {len(row)} {'entries' if len(shape) > 1 else 'numbers'}, not {shape[0]}"
+    for item in row:
+        if len(shape) > 1:
+            problem = _misfit(item, shape[1:])
+            if problem:
+                return f"holds an entry that {problem}"
+        elif not is_number(item) or abs(item) > 1e300 and item not in (np.inf, -np.inf):
+            return f"holds {_spoken(item)}, which is not a number"
+    return None
+
+
+def _spoken(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 30 else f"{text[:27]}..."

@@ -1,0 +1,139 @@
+"""Where the pictures of a label file lie: safe relative paths, the one folder they start from, their sizes and split."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from posewright.annotations.tables import Annotations, Image
+from posewright.errors import PosewrightError
+from posewright.media.header import picture_size
+
+USUAL_FOLDERS = ("", "images", "imgs", "img", "JPEGImages", "frames", "pictures")
+"""Where pictures lie beside their labels, in the order in which the folders are tried."""
+
+_SPLIT = re.compile(r"(?<![a-z])(train|val|test)(?:id|ing|idation|set)?(?:-?dev)?(?![a-z])")
+
+
+def split_of(name: str) -> str | None:
+    """The split that a file or folder name speaks of: "train", "val", "test", or None for none or several.
+
+    ``person_keypoints_val2017``, ``trainset``, ``valid`` and ``validation`` are understood; ``latest`` says nothing.
+    """
+    found = set(_SPLIT.findall(name.lower()))
+    return found.pop() if len(found) == 1 else None
+
+
+def relative_path(name: str, *, file: Path, record: str) -> str:
+    """A picture's path as the label file gives it, with forward slashes.
+
+    Raises:
+        PosewrightError: where it is absolute or climbs out of the pictures' folder.
+    """
+    path = name.replace("\\", "/")
+    parts = PurePosixPath(path).parts
+    if not parts or min(map(ord, path)) < 32:
+        raise PosewrightError(f"picture path {name!r} is no path", file=file, record=record)
+    if path.startswith("/") or re.match(r"[A-Za-z]:", path) or ".." in parts:
+        fix = "Paths are relative to the pictures' folder and stay inside it; say with --images which folder that is"
+        raise PosewrightError(f"picture path '{name}' leaves the data folder", file=file, record=record, fix=fix)
+    return "/".join(parts)
+
+
+def find_root(paths: Sequence[str], candidates: Iterable[Path]) -> Path | None:
+    """The folder that most pictures are found in, decided once for a set.
+
+    Args:
+        paths: the pictures' relative paths; up to 32 of them, evenly spread, are looked for.
+        candidates: folders in order of preference; the earlier wins a tie.
+
+    Returns:
+        The folder, or None where none of them holds a single one of the pictures.
+    """
+    sample = paths[:: max(1, len(paths) // 32)][:32]
+    best, most = None, 0
+    for folder in dict.fromkeys(candidates):
+        hits = sum(os.path.isfile(os.path.join(folder, path)) for path in sample) if folder.is_dir() else 0
+        if hits > most:
+            best, most = folder, hits
+            if hits == len(sample):
+                break
+    return best
+
+
+def choose_root(paths: Sequence[str], told: Path | None, candidates: Sequence[Path], source: Path) -> tuple[Path, bool]:
+    """The pictures' folder and whether any picture is there.
+
+    Reading labels does not need the pictures: where they are in none of the candidates, the first stands in, and
+    ``Annotations.require_pictures`` complains when somebody needs them. A folder given with ``--images`` is a promise.
+
+    Raises:
+        PosewrightError: where ``told`` is given and holds none of the pictures looked for.
+    """
+    if told is None:
+        root = find_root(paths, candidates)
+        return (root, True) if root else (candidates[0], False)
+    if not told.is_dir():
+        raise PosewrightError("is no folder", file=told, fix="Give the folder of the pictures with --images")
+    if paths and find_root(paths, [told]) is None:
+        what = f"picture '{paths[0]}', named first in {source}, is not there, nor are the others looked for"
+        raise PosewrightError(what, file=told, fix="Give the folder that the picture names are relative to")
+    return told, True
+
+
+def fill_sizes(
+    images: Sequence[Image], root: Path, bad: Callable[[PosewrightError], None]
+) -> tuple[list[Image], list[int]]:
+    """Fill in unknown picture sizes from the files' headers, where the files exist.
+
+    Returns:
+        The images, and the indices of those whose file is no picture; each was handed to ``bad``, which may raise.
+    """
+    filled, unreadable = list(images), []
+    for i, im in enumerate(images):
+        if (im.width and im.height) or im.frame is not None:
+            continue
+        path = os.path.join(root, im.path)
+        try:
+            width, height = picture_size(path)
+            filled[i] = replace(im, width=width, height=height)
+        except PosewrightError as error:
+            if os.path.exists(path):
+                bad(error)
+                unreadable.append(i)
+    return filled, unreadable
+
+
+def without_images(annotations: Annotations, left_out: Sequence[int]) -> Annotations:
+    """The set without some of its images and the objects on them."""
+    if not left_out:
+        return annotations
+    keep = [True] * len(annotations.images)
+    for i in left_out:
+        keep[i] = False
+    return annotations.subset(np.array(keep))
+
+
+def picture_hint(root: Path, labels: Path) -> str:
+    """The pictures' folder as it is noted in a label file: relative to that file, with forward slashes.
+
+    Absolute only where no relative path exists (another drive).
+    """
+    here = os.path.realpath(labels.parent)
+    try:
+        return Path(os.path.relpath(os.path.realpath(root), here)).as_posix()
+    except ValueError:
+        return Path(os.path.realpath(root)).as_posix()
+
+
+def from_hint(hint: object, labels: Path) -> list[Path]:
+    """The folder that :func:`picture_hint` noted in a label file, if any."""
+    if not isinstance(hint, str) or not hint or "\0" in hint:
+        return []
+    here = Path(os.path.realpath(labels.parent))
+    return [Path(os.path.normpath(here / hint))]

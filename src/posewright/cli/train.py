@@ -1,0 +1,56 @@
+"""``posewright train``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from posewright.errors import PosewrightError
+from posewright.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Command(TrainConfig):
+    """Train a model on labelled pictures.
+
+    The run's folder ends with model.safetensors (to go on from), model.onnx (to run), curves.png, metrics.csv, config.yaml
+    and TensorBoard logs. PCK on held-out pictures is measured after every epoch, and the best epoch is kept.
+
+    examples:
+      posewright train --data labels.json
+      posewright train --data labels.json --model hourglass_s2 --input-size 256x192 -o runs/big
+      posewright train -o runs/big --resume
+      posewright train --config runs/big/config.yaml --lr 0.001 -o runs/slower
+    """
+
+    resume: bool = False
+    """Go on with the run in this folder, exactly as if it had never stopped; its own settings apply."""
+    config: Path | None = None
+    """YAML file of settings, such as another run's config.yaml; options on the command line win over it."""
+
+    def run(self) -> int:
+        from posewright.training.fit import fit
+
+        settings = TrainConfig(**{f.name: getattr(self, f.name) for f in fields(TrainConfig)})
+        run = fit(settings, resume=self.resume)
+        print(f"\nPCK@{settings.threshold:g} {run.pck:.3f} on held-out pictures, after {run.seconds / 60:.1f} minutes.")
+        print(f"{run.folder} holds model.safetensors (to go on from), model.onnx (to run), curves.png and metrics.csv.")
+        print(f"Next: posewright evaluate {run.folder} {settings.data or 'DATA'} -o {run.folder}/evaluation")
+        print(f"      posewright predict {run.folder} PICTURES -o out")
+        return 0
+
+
+def defaults(args: Sequence[str]) -> Command | None:
+    """The settings of ``--config FILE``, as defaults for all other options."""
+    path = next((a.split("=", 1)[1] for a in args if a.startswith("--config=")), None)
+    if "--config" in args:
+        place = list(args).index("--config") + 1
+        if place >= len(args):
+            raise PosewrightError("--config needs a file")
+        path = args[place]
+    if path is None:
+        return None
+    known: dict[str, Any] = {f.name: getattr(TrainConfig.load(Path(path)), f.name) for f in fields(TrainConfig)}
+    return Command(**known, config=Path(path))

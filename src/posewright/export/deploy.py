@@ -1,0 +1,46 @@
+"""The net as it is shipped: pictures in, decoded keypoints and presence out, nothing left for a caller to get wrong."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from posewright.models.checkpoint import Checkpoint
+from posewright.models.heatmaps import decode
+
+OUTPUTS = ("keypoints", "presence", "heatmaps")
+"""Names of the outputs, in order."""
+
+
+class DeployedNet(nn.Module):
+    """A checkpoint's net with decoding and presence behind it, its batch norms folded where that is possible.
+
+    The checkpoint's own net is left as it was.
+    """
+
+    presence: Tensor
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__()
+        self.net = copy.deepcopy(checkpoint.net).cpu().float().eval()
+        self.net.fuse()
+        # The deployed graph runs on any engine's own layout.
+        self.net = self.net.to(memory_format=torch.contiguous_format)
+        self.register_buffer("presence", torch.tensor(checkpoint.presence, dtype=torch.float32))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Crops to what the model file returns.
+
+        Args:
+            image: ``uint8 [B, H, W, 3]`` RGB.
+
+        Returns:
+            ``keypoints [B, K, 3]``: x, y in crop pixels and the height of the peak; ``presence [B]`` in 0..1; ``heatmaps
+            [B, S, C, h, w]`` of all stages.
+        """
+        maps = self.net(image)
+        keypoints = decode(maps[:, -1, : self.net.keypoints], self.net.config.stride)
+        presence = torch.sigmoid(self.presence[0] * keypoints[..., 2].mean(1) + self.presence[1])
+        return keypoints, presence, maps

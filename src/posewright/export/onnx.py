@@ -1,0 +1,146 @@
+"""The ONNX model file: exported, checked against the net, and only then put in its place."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from posewright.errors import PosewrightError
+from posewright.export.deploy import OUTPUTS, DeployedNet
+from posewright.files import whole_file
+from posewright.models.checkpoint import Checkpoint
+from posewright.runtime.modelfile import ENTRY, INPUT, ModelInfo
+
+OPSET = 18
+TOLERANCE_PX = 0.01
+"""How far a keypoint with a score above 0.1 may lie from the net's, in crop pixels."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How a model file compares with its net on the same crops.
+
+    Attributes:
+        worst_px: largest distance between keypoints whose score is above 0.1, in crop pixels.
+        worst_map: largest difference between heat maps.
+        crops: how many crops were compared.
+    """
+
+    worst_px: float
+    worst_map: float
+    crops: int
+
+
+def model_info(checkpoint: Checkpoint, outputs: tuple[str, ...] = OUTPUTS) -> ModelInfo:
+    """What the model file of a checkpoint says about itself."""
+    training = checkpoint.training
+    data = [f"{training['data']}: {training.get('objects', '?')} objects"] if training.get("data") else []
+    return ModelInfo(
+        skeleton=checkpoint.skeleton,
+        crop=checkpoint.rule,
+        stride=checkpoint.net.config.stride,
+        preset=checkpoint.preset,
+        outputs=outputs,
+        training_data=tuple(data),
+        metrics=checkpoint.metrics,
+        terms=checkpoint.terms,
+    )
+
+
+def export_onnx(checkpoint: Checkpoint, path: str | Path, crops: np.ndarray | None = None) -> Parity:
+    """Write a checkpoint's model file.
+
+    Args:
+        checkpoint: the trained net and what belongs to it; left as it was.
+        path: where to write; an existing file is replaced once the new one has passed.
+        crops: ``uint8 [N, H, W, 3]`` on which file and net are compared; smooth random pictures unless given.
+
+    Raises:
+        PosewrightError: where the file's keypoints are further from the net's than ``TOLERANCE_PX``.
+    """
+    import onnx
+
+    net = DeployedNet(checkpoint).eval()
+    width, height = checkpoint.rule.size
+    example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            net,
+            (example,),
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
+            dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1, max=4096)}},
+            dynamo=True,
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    del model.metadata_props[:]
+    model.metadata_props.append(onnx.StringStringEntryProto(key=ENTRY, value=model_info(checkpoint).to_json()))
+    del model.graph.metadata_props[:]
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+    for tensor in model.graph.initializer:
+        del tensor.metadata_props[:]
+    for node in model.graph.node:
+        # Stack traces of the exporting machine: paths that mean nothing elsewhere.
+        del node.metadata_props[:]
+        node.doc_string = ""
+    onnx.checker.check_model(model)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+        report = compare(net, temporary, smooth_crops(height, width) if crops is None else crops)
+        if report.worst_px > TOLERANCE_PX:
+            raise PosewrightError(f"the exported file is off by {report.worst_px:.3f} px", file=path)
+    return report
+
+
+def smooth_crops(height: int, width: int, count: int = 4) -> np.ndarray:
+    """Smooth random pictures ``uint8 [count, height, width, 3]``, the same every time."""
+    import cv2
+
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+    return np.stack([cv2.resize(c, (width, height), interpolation=cv2.INTER_CUBIC) for c in coarse])
+
+
+def compare(net: DeployedNet, path: Path, crops: np.ndarray) -> Parity:
+    """Run net and model file on the same crops ``uint8 [N, H, W, 3]`` and report how far they are apart."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    worst_px = worst_map = 0.0
+    for crop in crops:
+        with torch.no_grad():
+            points, _, maps = (t.numpy() for t in net(torch.from_numpy(crop[None])))
+        got = dict(zip(OUTPUTS, session.run(list(OUTPUTS), {INPUT: crop[None]}), strict=True))
+        sure = points[..., 2] > 0.1
+        off = np.linalg.norm(got["keypoints"][..., :2] - points[..., :2], axis=-1)[sure]
+        worst_px = max(worst_px, float(off.max(initial=0)))
+        worst_map = max(worst_map, float(np.abs(got["heatmaps"] - maps).max()))
+    return Parity(worst_px, worst_map, len(crops))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter reports its own progress on stdout and through several loggers."""
+    names = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")
+    levels = {n: logging.getLogger(n).level for n in names}
+    for n in names:
+        logging.getLogger(n).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for n, level in levels.items():
+            logging.getLogger(n).setLevel(level)

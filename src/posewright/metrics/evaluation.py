@@ -1,0 +1,258 @@
+"""One evaluation: predictions against annotations, with every convention it was made under."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from posewright.annotations.tables import Annotations
+from posewright.errors import PosewrightError
+from posewright.metrics.normalise import normaliser_lengths
+from posewright.metrics.pck import PckResult, distances, normalised_distances, pck_of_distances
+from posewright.skeleton import Normaliser, Skeleton
+
+Array = NDArray[np.float64]
+
+CURVE_END = 0.5
+"""PCK curves and the area under them run from 0 to this threshold."""
+
+
+def default_thresholds(normaliser: Normaliser) -> tuple[float, ...]:
+    """The thresholds reported unless told otherwise; 0.5 is customary by the head and in the hourglass system."""
+    return (0.1, 0.2, 0.5) if normaliser.kind in ("head", "hourglass") else (0.05, 0.1, 0.2)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What :func:`evaluate` measured.
+
+    Attributes:
+        skeleton, normaliser, thresholds: what was asked.
+        n_images: pictures of the evaluated set, with or without objects.
+        n_objects: objects with at least one keypoint that counts.
+        n_missing: of these, objects for which nothing was predicted; misses at every threshold.
+        n_left_out: of these, objects left out of every normalised figure for want of a normaliser's length.
+        visible_only: whether hidden keypoints (v = 1) were left out.
+        distance: ``[N, K]`` pixels, of all objects of the set: NaN where a keypoint does not count, infinite where it
+            was not predicted.
+        lengths: ``[N]`` pixels, NaN where left out.
+        pck: one result for each threshold.
+    """
+
+    skeleton: Skeleton
+    normaliser: Normaliser
+    thresholds: tuple[float, ...]
+    n_images: int
+    n_objects: int
+    n_missing: int
+    n_left_out: int
+    visible_only: bool
+    distance: Array
+    lengths: Array
+    pck: tuple[PckResult, ...]
+
+    @property
+    def normalised(self) -> Array:
+        """``[N, K]`` distances over lengths."""
+        return normalised_distances(self.distance, self.lengths)
+
+    def curve(self, steps: int = 100) -> tuple[Array, Array]:
+        """Thresholds from 0 to 0.5 and the PCK at each."""
+        thresholds = np.linspace(0, CURVE_END, steps + 1)
+        values = self.normalised
+        values = np.sort(values[~np.isnan(values)])
+        hits = np.searchsorted(values, thresholds, side="right")
+        return thresholds, hits / len(values) if len(values) else np.full(steps + 1, np.nan)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All figures over the whole set, by name; NaN where nothing counts.
+
+        ``PCK@t`` is the share of all labelled keypoints (micro), ``mean_PCK@t`` the mean over keypoint names (macro),
+        ``AUC@0.5`` the exact area under the PCK curve from 0 to 0.5 over 0.5, ``NME`` the mean over objects of the mean
+        distance over the length; ``mean_error_px`` and ``median_error_px`` are over all predicted keypoints, those of
+        objects without a length too.
+        """
+        found: dict[str, float] = {f"PCK@{t:g}": r.total for t, r in zip(self.thresholds, self.pck, strict=True)}
+        found |= {f"mean_PCK@{t:g}": r.mean for t, r in zip(self.thresholds, self.pck, strict=True)}
+        normalised = self.normalised
+        counted = normalised[~np.isnan(normalised)]
+        found[f"AUC@{CURVE_END:g}"] = _mean(np.clip(1 - counted / CURVE_END, 0, None))
+        found["NME"] = _mean(object_means(normalised))
+        pixels = self.distance[np.isfinite(self.distance)]
+        found["mean_error_px"] = _mean(pixels)
+        found["median_error_px"] = float(np.median(pixels)) if len(pixels) else math.nan
+        return found
+
+    @property
+    def by_keypoint(self) -> dict[str, dict[str, float]]:
+        """The same figures for each keypoint by name, with ``n``, how many were labelled (with or without a length)."""
+        rows: dict[str, dict[str, float]] = {}
+        for k, name in enumerate(self.skeleton.keypoints):
+            row = {f"PCK@{t:g}": float(r.by_keypoint[k]) for t, r in zip(self.thresholds, self.pck, strict=True)}
+            pixels = self.distance[:, k][np.isfinite(self.distance[:, k])]
+            row["mean_error_px"] = _mean(pixels)
+            row["median_error_px"] = float(np.median(pixels)) if len(pixels) else math.nan
+            row["n"] = int((~np.isnan(self.distance[:, k])).sum())
+            rows[name] = row
+        return rows
+
+    @property
+    def n_keypoints(self) -> int:
+        """Keypoints that count, with or without a length."""
+        return int((~np.isnan(self.distance)).sum())
+
+    def conventions(self) -> list[str]:
+        """What the figures mean, one sentence each."""
+        counted = (
+            "visible keypoints (v = 2) count" if self.visible_only else "labelled keypoints count, hidden ones too"
+        )
+        lines = [
+            f"PCK@t: share of all labelled keypoints within t x the normaliser (distance <= t x length); {counted}.",
+            f"Normaliser: {describe(self.normaliser)}.",
+        ]
+        if self.n_left_out:
+            why = "its head size is not known"
+            if self.normaliser.keypoints:
+                why = "its two keypoints are not both labelled, or lie closer than a tenth of the box's longer side"
+                if self.normaliser.kind == "head":
+                    why = "neither a head size nor both of its keypoints are labelled"
+            lines.append(f"{self.n_left_out} of {self.n_objects} objects are left out of normalised figures: {why}.")
+        if self.n_missing:
+            lines.append(f"{self.n_missing} of {self.n_objects} objects have no prediction and count as misses.")
+        partial = int(np.isinf(self.distance).sum())
+        if partial:
+            lines.append(
+                f"{partial} keypoints have no prediction: misses in PCK, absent from errors in px and from NME."
+            )
+        return lines
+
+    def to_json(self) -> dict[str, Any]:
+        """The record that ``--json`` writes; figures that cannot be measured are null."""
+        thresholds, values = self.curve()
+        return {
+            "n_images": self.n_images,
+            "n_objects": self.n_objects,
+            "metrics": _plain(self.metrics),
+            "by_keypoint": {name: _plain(row) for name, row in self.by_keypoint.items()},
+            "normaliser": str(self.normaliser),
+            "n_keypoints": self.n_keypoints,
+            "n_left_out": self.n_left_out,
+            "n_missing": self.n_missing,
+            "visible_only": self.visible_only,
+            "skeleton": self.skeleton.name,
+            "thresholds": list(self.thresholds),
+            "conventions": self.conventions(),
+            "curve": {"threshold": [round(float(t), 6) for t in thresholds], "PCK": [_number(v) for v in values]},
+        }
+
+    def dumps(self) -> str:
+        """:meth:`to_json` as text."""
+        return json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n"
+
+    def worst(self, count: int) -> list[int]:
+        """Indices of the objects with the largest mean error relative to their size, worst first.
+
+        An object without a length is judged by the mean of the others' lengths. Objects without any prediction are not
+        among them: there is nothing to look at.
+        """
+        usual = float(np.nanmean(self.lengths)) if np.isfinite(self.lengths).any() else 1.0
+        lengths = np.where(np.isfinite(self.lengths), self.lengths, usual)
+        means = object_means(self.distance / lengths[:, None], keep_empty=True)
+        ranked = np.argsort(-np.where(np.isnan(means), -np.inf, means), kind="stable")
+        return [int(i) for i in ranked[:count] if not np.isnan(means[i])]
+
+
+def evaluate(
+    pred_xy: ArrayLike,
+    truth: Annotations,
+    *,
+    normaliser: Normaliser | None = None,
+    thresholds: Sequence[float] | None = None,
+    visible_only: bool = False,
+) -> Evaluation:
+    """Measure predictions against annotations.
+
+    Args:
+        pred_xy: ``[N, K, 2]`` in source-picture pixels, one pose for each object of ``truth`` in its order; NaN where
+            nothing was predicted.
+        truth: the labels. Crowd regions are not counted.
+        normaliser: what distances are divided by; the skeleton's own where None.
+        thresholds: shares of that length; see :func:`default_thresholds`.
+        visible_only: leave hidden keypoints (v = 1) out.
+
+    Raises:
+        PosewrightError: where no labelled keypoint is left to measure by, or a threshold is not a number above 0.
+    """
+    normaliser = normaliser or truth.skeleton.normaliser
+    wanted = tuple(thresholds) if thresholds else default_thresholds(normaliser)
+    for t in wanted:
+        if not 0 < t < math.inf:
+            raise PosewrightError(f"a PCK threshold is a share above 0, not {t:g}")
+    labels = truth.keypoints.copy()
+    labels[np.asarray(truth.iscrowd)] = 0
+    distance = distances(
+        np.asarray(pred_xy, float).reshape(len(truth), len(truth.skeleton), 2), labels, visible_only=visible_only
+    )
+    counts = ~np.isnan(distance)
+    objects = counts.any(1)
+    if not objects.any():
+        raise PosewrightError("no labelled keypoint to measure by", file=truth.source or None)
+    lengths = normaliser_lengths(truth, truth.skeleton, normaliser)
+    lengths = np.where(objects, lengths, np.nan)
+    normalised = normalised_distances(distance, lengths)
+    return Evaluation(
+        truth.skeleton,
+        normaliser,
+        wanted,
+        n_images=len(truth.images),
+        n_objects=int(objects.sum()),
+        n_missing=int((objects & ~np.isfinite(distance).any(1)).sum()),
+        n_left_out=int((objects & np.isnan(lengths)).sum()),
+        visible_only=visible_only,
+        distance=distance,
+        lengths=lengths,
+        pck=tuple(pck_of_distances(normalised, t) for t in wanted),
+    )
+
+
+def describe(normaliser: Normaliser) -> str:
+    """A normaliser in words."""
+    words = {
+        "box": "longer side of the object's box",
+        "hourglass": "a tenth of the hourglass system's crop, 0.125 of the box's longer side (its PCK is at 0.5)",
+        "fixed": f"{normaliser.length or 0:g} px of the picture",
+    }
+    if normaliser.kind == "head" and normaliser.keypoints is None:
+        return "labelled head size"
+    if normaliser.keypoints:
+        a, b = normaliser.keypoints
+        ends = f"distance from {a} to {b}"
+        return f"labelled head size, else {ends}" if normaliser.kind == "head" else f"{normaliser.kind}, {ends}"
+    return words[normaliser.kind]
+
+
+def object_means(values: Array, keep_empty: bool = False) -> Array:
+    """Mean of each row over its finite entries; rows that have none are dropped, or NaN with ``keep_empty``."""
+    finite = np.isfinite(values)
+    count = finite.sum(1)
+    means = np.where(finite, values, 0).sum(1) / np.where(count > 0, count, np.nan)
+    return means if keep_empty else means[count > 0]
+
+
+def _mean(values: Array) -> float:
+    return float(values.mean()) if len(values) else math.nan
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), 6) if math.isfinite(value) else None
+
+
+def _plain(row: dict[str, float]) -> dict[str, float | int | None]:
+    return {name: value if isinstance(value, int) else _number(value) for name, value in row.items()}

@@ -1,0 +1,126 @@
+"""The checkpoint: unfused weights in a safetensors file, with all that training, export and evaluation need in its header.
+
+Nothing in it is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from posewright.errors import PosewrightError
+from posewright.files import whole_file
+from posewright.geometry import CropRule
+from posewright.models.base import HeatmapNet
+from posewright.models.presets import build_net, net_config
+from posewright.skeleton import Skeleton
+
+FORMAT_VERSION = 1
+
+
+@dataclass
+class Checkpoint:
+    """A net that can be trained further or exported, and what it was made for.
+
+    Attributes:
+        net: the net, in eval mode when read from a file.
+        skeleton: what its keypoints are.
+        rule: how a box becomes its input.
+        preset: the name it was asked for by.
+        presence: (a, b) of ``presence = sigmoid(a * mean score + b)``.
+        training: settings of the run that made it, its data and history, as plain JSON values.
+        metrics: measured figures by name, with their conventions.
+        terms: terms of the training data, in words.
+    """
+
+    net: HeatmapNet
+    skeleton: Skeleton
+    rule: CropRule
+    preset: str
+    presence: tuple[float, float] = (12.0, -4.0)
+    training: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    terms: str = ""
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: str | Path, *, half: bool = False) -> Path:
+    """Write a checkpoint whole or not at all.
+
+    Args:
+        half: store floating-point weights as fp16, at half the size; what was between two fp16 values is rounded.
+    """
+    from safetensors.torch import save_file
+
+    header = {
+        "format_version": FORMAT_VERSION,
+        "net": checkpoint.net.config.to_dict(),
+        "keypoints": checkpoint.net.keypoints,
+        "skeleton": checkpoint.skeleton.to_dict(),
+        "crop": checkpoint.rule.to_dict(),
+        "preset": checkpoint.preset,
+        "presence": list(checkpoint.presence),
+        "training": checkpoint.training,
+        "metrics": checkpoint.metrics,
+        "terms": checkpoint.terms,
+    }
+    weights = {}
+    for name, value in checkpoint.net.state_dict().items():
+        value = value.detach().cpu().contiguous()
+        weights[name] = value.half() if half and value.is_floating_point() else value
+    with whole_file(path) as temporary:
+        save_file(weights, temporary, metadata={"posewright": json.dumps(header)})
+    return Path(path)
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        PosewrightError: where the file is missing, cut short, not a posewright checkpoint, or of another version.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise PosewrightError("no such checkpoint", file=path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get("posewright")
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError):
+        raise PosewrightError("is not a safetensors file, or was cut short", file=path) from None
+    if text is None:
+        raise PosewrightError("is a safetensors file, but no posewright checkpoint", file=path)
+    try:
+        header = json.loads(text)
+        if header["format_version"] != FORMAT_VERSION:
+            raise PosewrightError(
+                f"has format version {header['format_version']}, this posewright reads {FORMAT_VERSION}", file=path
+            )
+        net = build_net(net_config(header["net"]), int(header["keypoints"]))
+        skeleton = Skeleton.from_dict(header["skeleton"])
+        rule = CropRule.from_dict(header["crop"])
+        a, b = header["presence"]
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, PosewrightError):
+            raise PosewrightError(error.what, file=path, fix=error.fix) from None
+        raise PosewrightError(f"has a header that cannot be used: {type(error).__name__}", file=path) from None
+    weights = {k: v.float() if v.dtype == torch.float16 else v for k, v in weights.items()}
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        raise PosewrightError(f"its weights do not fit its net: {str(error).splitlines()[1].strip()}", file=path) from None
+    return Checkpoint(
+        net.eval(),
+        skeleton,
+        rule,
+        str(header.get("preset", "")),
+        (float(a), float(b)),
+        header.get("training") or {},
+        header.get("metrics") or {},
+        str(header.get("terms") or ""),
+    )

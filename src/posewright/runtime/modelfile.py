@@ -1,0 +1,264 @@
+"""The model file's contract: what its one metadata entry says, and how to read it without starting any engine.
+
+A model file takes ``image``, ``uint8 [B, H, W, 3]`` RGB crops made by its crop rule, and returns some of
+:data:`OUTPUTS`. Everything else a runtime must know stands as JSON in the ONNX metadata entry named :data:`ENTRY`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from posewright.errors import PosewrightError, did_you_mean
+from posewright.geometry import CropRule
+from posewright.skeleton import Skeleton
+
+FORMAT_VERSION = 1
+ENTRY = "posewright"
+"""Key of the metadata entry."""
+
+KINDS = ("keypoints",)
+INPUT = "image"
+
+OUTPUTS = {
+    "keypoints": "float32 [B, K, 3]: x, y in crop pixels, (0, 0) at the first pixel's centre, and score",
+    "presence": "float32 [B] in 0..1: is the object there at all",
+    "heatmaps": "float32 [B, S, K or K + 1, h, w]: the maps of all stages, a background map last",
+    "covariance": "float32 [B, K, 3]: xx, xy, yy in square crop pixels",
+    "visibility": "float32 [B, K] in 0..1",
+}
+"""Every output a model file may have, by name."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model file says about itself.
+
+    Attributes:
+        skeleton: the K keypoints.
+        crop: how a box of a picture becomes the input; its size is the input size.
+        stride: crop pixels per heat map cell.
+        preset: name of the net's preset.
+        outputs: names of the outputs, a subset of :data:`OUTPUTS`.
+        kind: one of :data:`KINDS`.
+        calibrated: whether a score is the share of such keypoints that are right; the decoded peak's height otherwise.
+        calibration: what "right" means there, e.g. "PCK@0.2 (torso)"; empty where not calibrated.
+        training_data: one line for each set it was trained on.
+        metrics: measured figures by name, each a mapping with "value" and the conventions it was measured by
+            ("normaliser", "data", "images", ...).
+        terms: what the training data's terms mean for the use of these weights.
+        tool_version: the posewright version that wrote the file.
+    """
+
+    skeleton: Skeleton
+    crop: CropRule
+    stride: int
+    preset: str
+    outputs: tuple[str, ...]
+    kind: str = "keypoints"
+    calibrated: bool = False
+    calibration: str = ""
+    training_data: tuple[str, ...] = ()
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    terms: str = ""
+    tool_version: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise PosewrightError(f"model kind '{self.kind}' is not known here; this version runs {', '.join(KINDS)}")
+        unknown = [name for name in self.outputs if name not in OUTPUTS]
+        if unknown:
+            raise PosewrightError(f"unknown output '{unknown[0]}'", fix=did_you_mean(unknown[0], OUTPUTS))
+        if not {"keypoints", "heatmaps"} & set(self.outputs):
+            raise PosewrightError("a model file needs keypoints or heatmaps among its outputs")
+        if self.stride < 1 or any(side % self.stride for side in self.crop.size):
+            raise PosewrightError(f"stride {self.stride} does not divide the input size {self.size_text}")
+        for name, figures in self.metrics.items():
+            if not isinstance(figures, Mapping) or "value" not in figures:
+                raise PosewrightError(f"metric '{name}' has no value")
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(width, height) of the crop in pixels."""
+        return self.crop.size
+
+    @property
+    def size_text(self) -> str:
+        return f"{self.crop.size[0]}x{self.crop.size[1]}"
+
+    def to_json(self) -> str:
+        """The metadata entry."""
+        from posewright import __version__
+
+        width, height = self.crop.size
+        return json.dumps(
+            {
+                "format_version": FORMAT_VERSION,
+                "tool_version": self.tool_version or __version__,
+                "kind": self.kind,
+                "preset": self.preset,
+                "input_size": {"width": width, "height": height},
+                "stride": self.stride,
+                "crop": self.crop.to_dict(),
+                "outputs": list(self.outputs),
+                "skeleton": self.skeleton.to_dict(),
+                "calibrated": self.calibrated,
+                "calibration": self.calibration,
+                "training_data": list(self.training_data),
+                "metrics": {name: dict(figures) for name, figures in self.metrics.items()},
+                "terms": self.terms,
+            },
+            allow_nan=False,
+        )
+
+    @classmethod
+    def from_json(cls, text: str, file: str | Path | None = None) -> ModelInfo:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            PosewrightError: where it is no such entry, or written by rules that this version does not know.
+        """
+        try:
+            d = json.loads(text)
+        except ValueError:
+            raise PosewrightError("its posewright entry is not JSON", file=file, fix=_EXPORT) from None
+        if not isinstance(d, dict):
+            raise PosewrightError("its posewright entry is not a JSON object", file=file, fix=_EXPORT)
+        version = d.get("format_version")
+        if version != FORMAT_VERSION:
+            newer = isinstance(version, int) and version > FORMAT_VERSION
+            raise PosewrightError(
+                f"is a model file of format version {version}; this posewright reads version {FORMAT_VERSION}",
+                file=file,
+                fix="Update posewright" if newer else _EXPORT,
+            )
+        missing = [name for name in _REQUIRED if name not in d]
+        if missing:
+            raise PosewrightError(f"its posewright entry lacks '{missing[0]}'", file=file, fix=_EXPORT)
+        try:
+            info = cls(
+                Skeleton.from_dict(d["skeleton"]),
+                CropRule.from_dict(d["crop"]),
+                int(d["stride"]),
+                str(d["preset"]),
+                tuple(str(name) for name in d["outputs"]),
+                str(d["kind"]),
+                bool(d["calibrated"]),
+                str(d.get("calibration", "")),
+                tuple(str(line) for line in d["training_data"]),
+                dict(d["metrics"]),
+                str(d["terms"]),
+                str(d["tool_version"]),
+            )
+            stated = (d["input_size"]["width"], d["input_size"]["height"])
+        except PosewrightError as error:
+            raise PosewrightError(error.what, file=file, fix=error.fix or _EXPORT) from None
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            what = f"its posewright entry makes no sense: {type(error).__name__}: {error}"
+            raise PosewrightError(what, file=file, fix=_EXPORT) from None
+        if stated != info.crop.size:
+            raise PosewrightError(f"its input size {stated} is not its crop's {info.crop.size}", file=file, fix=_EXPORT)
+        return info
+
+
+_EXPORT = "Write the model file again with posewright export"
+_REQUIRED = (
+    "kind",
+    "skeleton",
+    "crop",
+    "input_size",
+    "stride",
+    "preset",
+    "outputs",
+    "calibrated",
+    "training_data",
+    "metrics",
+    "terms",
+    "tool_version",
+)
+
+
+def read_info(path: str | Path) -> ModelInfo:
+    """Read a model file's metadata entry without loading the model.
+
+    Raises:
+        PosewrightError: where the file is missing, cut short, no ONNX file, or not written by posewright.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            entries = _metadata(file, path)
+    except FileNotFoundError:
+        raise PosewrightError("does not exist", file=path) from None
+    except IsADirectoryError:
+        raise PosewrightError("is a folder, not a model file", file=path) from None
+    except OSError as error:
+        raise PosewrightError(error.strerror or "cannot be read", file=path) from None
+    if ENTRY not in entries:
+        fix = "Make one with posewright export"
+        raise PosewrightError("is an ONNX file, but not a posewright model file", file=path, fix=fix)
+    return ModelInfo.from_json(entries[ENTRY], path)
+
+
+# -- just enough of protocol buffers to find metadata_props of an ONNX ModelProto --------------------------------------
+
+_GRAPH, _METADATA = 7, 14
+_TOP_FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}
+
+
+def _metadata(file: BinaryIO, path: Path) -> dict[str, str]:
+    """The metadata entries of an ONNX file; everything else is stepped over."""
+    size = file.seek(0, 2)
+    if size == 0:
+        raise PosewrightError("is empty", file=path, fix="Copy or export the model file again")
+    file.seek(0)
+    entries: dict[str, str] = {}
+    seen: set[int] = set()
+    while file.tell() < size:
+        tag = _varint(file)
+        number, wire = (tag >> 3, tag & 7) if tag is not None else (0, 0)
+        if number not in _TOP_FIELDS or wire not in (0, 2):
+            raise PosewrightError("is not an ONNX model file", file=path)
+        length = _varint(file)
+        end = file.tell() + (length or 0) if wire == 2 else file.tell()
+        if length is None or end > size:
+            if seen & {1, 2, _GRAPH} or number == _GRAPH:
+                raise PosewrightError("was cut short", file=path, fix="Copy or export the model file again")
+            raise PosewrightError("is not an ONNX model file", file=path)
+        seen.add(number)
+        if wire == 2:
+            if number == _METADATA:
+                pair = dict(_strings(file.read(length)))
+                entries[pair.get(1, "")] = pair.get(2, "")
+            file.seek(end)
+    if _GRAPH not in seen:
+        what = "was cut short" if seen & {1, 2} else "is not an ONNX model file"
+        raise PosewrightError(what, file=path, fix="Copy or export the model file again")
+    return entries
+
+
+def _varint(file: BinaryIO) -> int | None:
+    """The next variable-length integer; None where the file ends inside it or it is longer than 64 bits."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = file.read(1)
+        if not byte:
+            return None
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return value
+    return None
+
+
+def _strings(message: bytes) -> Iterator[tuple[int, str]]:
+    """(field number, text) of a message that holds only strings."""
+    stream = io.BytesIO(message)
+    while stream.tell() < len(message):
+        tag, length = _varint(stream), _varint(stream)
+        if tag is None or length is None:
+            return
+        yield tag >> 3, stream.read(length).decode("utf-8", "replace")

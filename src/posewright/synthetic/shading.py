@@ -1,0 +1,244 @@
+"""From depth to light and shade, and from shade to the colours of skin and other stuff."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from posewright.synthetic.surface import FAR, DepthBuffer, Floats, Window
+
+Picture = NDArray[np.uint8]
+
+FULL = 170
+"""The shade (0..255) of a surface that faces the light squarely; what is brighter shines."""
+
+
+@dataclass(frozen=True)
+class Light:
+    """One lamp and its surroundings.
+
+    Attributes:
+        direction: unit vector towards the lamp; x right, y down, z to the viewer.
+        ambient: 0..1, the share of light that comes from everywhere.
+        colour: RGB factors of the lamp's light.
+        gloss: 0..1, how strongly skin shines.
+        shadow: 0..1, how dark a cast shadow is.
+    """
+
+    direction: tuple[float, float, float]
+    ambient: float
+    colour: tuple[float, float, float]
+    gloss: float
+    shadow: float
+
+    @classmethod
+    def random(cls, rng: np.random.Generator) -> Light:
+        """Mostly from above and in front, white to warm or bluish."""
+        vector = np.array([rng.normal() * 0.7, -0.55 + rng.normal() * 0.5, 0.35 + rng.random() * 0.9])
+        vector /= np.linalg.norm(vector)
+        warm, green = np.clip(rng.normal(size=2), -2, 2) * (0.06, 0.015)
+        colour = (1 + warm, 1 + green, 1 - warm)
+        ambient, gloss, shadow = rng.random(3)
+        x, y, z = vector.tolist()
+        return cls((x, y, z), 0.28 + 0.42 * ambient, colour, 0.35 * gloss * gloss, 0.25 + 0.55 * shadow)
+
+
+def shade(buffer: DepthBuffer, window: Window, light: Light, unit: float) -> Picture:
+    """How bright each pixel of a window is.
+
+    Args:
+        buffer: what is seen.
+        window: (left, top, right, bottom) in pixels.
+        light: where the light comes from.
+        unit: pixels per palm, the length that the reach of shadows is measured by.
+
+    Returns:
+        ``uint8 [h, w]``, :data:`FULL` for a surface in full light.
+    """
+    left, top, right, bottom = window
+    depth = buffer.depth[top:bottom, left:right]
+    drawn = depth > 0.5 * FAR
+    floor = float(depth.min(where=drawn, initial=1e9)) - 0.1 * unit
+    depth = np.maximum(depth, np.float32(floor))
+    lx, ly, lz = light.direction
+    gx = cv2.Sobel(depth, cv2.CV_32F, 1, 0, ksize=3, scale=0.125, borderType=cv2.BORDER_REPLICATE)
+    gy = cv2.Sobel(depth, cv2.CV_32F, 0, 1, ksize=3, scale=0.125, borderType=cv2.BORDER_REPLICATE)
+    nz = gx * gx
+    nz += gy * gy
+    nz += 1
+    np.sqrt(nz, out=nz)
+    np.divide(1, nz, out=nz)
+    gx *= nz  # (-gx, -gy, nz) is now the unit normal
+    gy *= nz
+    np.maximum(nz, 0.35, out=nz)  # a camera's pixel at the outline still sees some of the front: no drawn-on contours
+    facing = nz * lz
+    facing -= gx * lx
+    facing -= gy * ly
+    result = (facing + 0.25) * 0.8  # light wraps round soft flesh
+    np.maximum(result, 0, out=result)
+    dark, crevice = _darkness(depth, light, unit)
+    result *= 1 - light.shadow * dark
+    result *= 1 - light.ambient
+    glow = gy * -0.12  # the sky is brighter than the floor
+    glow += 0.55 + 0.45 * nz
+    glow *= light.ambient
+    result += glow
+    result *= crevice
+    if light.gloss > 0.02:
+        # Blinn's half vector between lamp and viewer, to the power of 16.
+        norm = float(np.sqrt(lx * lx + ly * ly + (lz + 1) ** 2))
+        shine = nz * ((lz + 1) / norm)
+        shine -= gx * (lx / norm)
+        shine -= gy * (ly / norm)
+        np.maximum(shine, 0, out=shine)
+        for _ in range(4):
+            shine *= shine
+        shine *= light.gloss * (1 - dark)
+        result += shine
+    return cv2.convertScaleAbs(result, alpha=FULL)
+
+
+def _darkness(depth: Floats, light: Light, unit: float) -> tuple[Floats, Floats]:
+    """Cast shadow (0 lit, 1 dark) and the factor of light lost in crevices, both found at half resolution."""
+    height, width = depth.shape
+    small = np.ascontiguousarray(depth[::2, ::2])
+    dark = np.zeros_like(small)
+    lx, ly, lz = light.direction
+    softness = 1 / (0.10 * unit)
+    for reach in (0.10, 0.22, 0.38, 0.6):
+        sx, sy = round(lx * reach * unit / 2), round(ly * reach * unit / 2)
+        h, w = small.shape[0] - abs(sy), small.shape[1] - abs(sx)
+        if h <= 0 or w <= 0:
+            continue
+        here = (slice(max(-sy, 0), max(-sy, 0) + h), slice(max(-sx, 0), max(-sx, 0) + w))
+        there = (slice(max(sy, 0), max(sy, 0) + h), slice(max(sx, 0), max(sx, 0) + w))
+        over = small[there] - small[here]
+        over -= lz * reach * unit + 0.03 * unit
+        over *= softness
+        np.maximum(dark[here], over, out=dark[here])
+    np.minimum(dark, 1, out=dark)
+    dark = cv2.blur(dark, (3, 3))
+    near = 2 * max(1, round(unit * 0.035)) + 1
+    lost = small - cv2.blur(small, (near, near))
+    lost *= 3.5 / unit
+    np.clip(lost, -0.4, 0.06, out=lost)
+    lost += 1
+    size = (width, height)
+    return cv2.resize(dark, size, interpolation=cv2.INTER_LINEAR), cv2.resize(lost, size, interpolation=cv2.INTER_LINEAR)
+
+
+TONES = np.array(
+    [(240, 200, 178), (228, 178, 150), (212, 156, 126), (190, 132, 100), (158, 104, 76), (122, 80, 58), (90, 60, 46), (66, 45, 37)],
+    float,
+)
+"""RGB of skin in full light, from very light to very dark."""
+
+
+@dataclass(frozen=True)
+class Skin:
+    """The colour of one person's skin: RGB of the back of the hand and of the palm in full light."""
+
+    back: tuple[float, float, float]
+    palm: tuple[float, float, float]
+    nail: tuple[float, float, float]
+
+    @classmethod
+    def random(cls, rng: np.random.Generator) -> Skin:
+        """Any tone from very light to very dark, more or less ruddy; sometimes painted nails."""
+        u, ruddy, yellow = rng.random(), rng.normal() * 0.035, rng.normal() * 0.03
+        place = u**1.15 * (len(TONES) - 1)
+        low = min(int(place), len(TONES) - 2)
+        back = TONES[low] + (TONES[low + 1] - TONES[low]) * (place - low)
+        back = back * (1 + ruddy, 1 - 0.5 * ruddy + 0.3 * yellow, 1 - 0.6 * ruddy - yellow)
+        # Palms carry little pigment: the darker the skin, the more they stand off from the back of the hand.
+        palm = back + (np.array([222, 160, 138]) - back) * (0.1 + 0.35 * u)
+        nail = palm * 0.75 + np.array([245, 205, 198]) * 0.25
+        if rng.random() < 0.12:
+            nail = rng.random(3) * 200 + 30
+        return cls(_rgb(back), _rgb(palm), _rgb(nail))
+
+    def towards(self, palm_share: float) -> tuple[float, float, float]:
+        """The colour between the back of the hand (0) and the palm (1)."""
+        return _rgb(np.array(self.back) + (np.array(self.palm) - np.array(self.back)) * palm_share)
+
+
+def _rgb(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    r, g, b = np.clip(values, 0, 255).tolist()
+    return r, g, b
+
+
+def skin_ramp(colour: tuple[float, float, float], light: Light) -> Picture:
+    """``uint8 [256, 3]``: the colour of skin for each shade; shadows turn red, highlights white."""
+    return _ramp(colour, light, (0.72, 0.86, 0.92), 0.8)
+
+
+def matter_ramp(colour: tuple[float, float, float], light: Light, gloss: float = 0.2) -> Picture:
+    """``uint8 [256, 3]``: the colour of cloth, wood or plastic for each shade."""
+    return _ramp(colour, light, (0.9, 0.9, 0.9), gloss)
+
+
+def _ramp(
+    colour: tuple[float, float, float], light: Light, power: tuple[float, float, float], gloss: float
+) -> Picture:
+    level = np.arange(256)[:, None] / FULL
+    lit = np.array(colour) * np.array(light.colour) * np.minimum(level, 1.1) ** np.array(power)
+    lit += (np.array(light.colour) * 255 - lit) * (np.clip(level - 1, 0, 0.5) * 1.3 * gloss)
+    return np.clip(lit, 0, 255).astype(np.uint8)
+
+
+def paint(shades: Picture, blush: Picture | None, ramp: Picture) -> Picture:
+    """Look every shade up in a ramp; ``blush`` (0..255) takes green and blue away. Returns ``uint8 [h, w, 3]`` RGB."""
+    pale = shades if blush is None else cv2.subtract(shades, blush)
+    return cv2.LUT(cv2.merge([shades, pale, pale]), ramp[None])
+
+
+def composite(picture: Picture, buffer: DepthBuffer, window: Window, shades: Picture, blush: Picture,
+              ramps: Mapping[int, Picture]) -> None:  # fmt: skip
+    """Paint what the buffer shows over a picture, in place, with soft edges.
+
+    Args:
+        picture: ``uint8 [H, W, 3]``.
+        buffer, window: what is shown and where.
+        shades, blush: ``uint8 [h, w]`` of the window.
+        ramps: for each material its ramp; the first takes the blush.
+    """
+    left, top, right, bottom = window
+    material = buffer.material[top:bottom, left:right]
+    spread = np.where(material > 0, material, cv2.dilate(material, np.ones((3, 3), np.uint8)))
+    colours: Picture | None = None
+    for number, ramp in ramps.items():
+        if colours is None:
+            colours = paint(shades, blush, ramp)
+            continue
+        mask = (spread == number).view(np.uint8)
+        if mask.any():
+            cv2.copyTo(paint(shades, None, ramp), mask, colours)
+    assert colours is not None
+    cover = cv2.GaussianBlur((material > 0).view(np.uint8) * np.uint8(255), (3, 3), 0.7, borderType=cv2.BORDER_REPLICATE)
+    blend(picture[top:bottom, left:right], colours, cover)
+
+
+def blend(below: Picture, above: Picture, cover: Picture) -> None:
+    """Lay ``above`` over ``below`` in place, by the coverage 0..255 of each pixel."""
+    cv2.copyTo(above, (cover == 255).view(np.uint8), below)
+    rows, columns = np.nonzero((cover > 0) & (cover < 255))
+    share = cover[rows, columns, None].astype(np.float32) * np.float32(1 / 255)
+    old, new = below[rows, columns].astype(np.float32), above[rows, columns].astype(np.float32)
+    below[rows, columns] = (old + (new - old) * share + np.float32(0.5)).astype(np.uint8)
+
+
+@lru_cache(maxsize=4)
+def grain_tile(size: int = 512, blur: float = 0.0) -> Picture:
+    """``uint8 [size, size]`` of reproducible noise about 128 with a standard deviation of 32; do not write to it."""
+    noise = np.random.default_rng(20240607).normal(size=(size, size)).astype(np.float32)
+    if blur > 0:
+        noise = cv2.GaussianBlur(noise, (0, 0), blur, borderType=cv2.BORDER_REFLECT)
+        noise /= noise.std()
+    tile = np.clip(noise * 32 + 128, 0, 255).astype(np.uint8)
+    tile.setflags(write=False)
+    return tile

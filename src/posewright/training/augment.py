@@ -1,0 +1,107 @@
+"""Augmentation: one random similarity a sample, then colour, blur and patches on the crop.
+
+All randomness of a sample comes from the generator it is given, so that (seed, epoch, object) decides a sample completely.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from posewright.geometry import CropRule, Similarity
+from posewright.skeleton import Skeleton
+from posewright.training.config import AugmentConfig
+
+Rng = np.random.Generator
+
+_LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def random_similarity(
+    box: NDArray[np.float64], rule: CropRule, config: AugmentConfig, rng: Rng
+) -> tuple[Similarity, bool, bool]:
+    """The crop's map with random zoom, turn, shift and mirrors composed into it, and which mirrors those are."""
+    zoom = np.exp(rng.uniform(-1, 1) * np.log1p(config.scale))
+    turn = rng.uniform(-1, 1) * config.rotation if rng.random() < config.rotation_share else 0.0
+    shift = rng.uniform(-1, 1, 2) * config.shift
+    flip, flip_vertical = (bool(m) for m in rng.random(2) < (config.flip, config.flip_vertical))
+    similarity = Similarity.crop(
+        box,
+        rule.size,
+        margin=rule.margin,
+        rotation=turn,
+        scale=float(zoom),
+        shift=(float(shift[0]), float(shift[1])),
+        flip=flip,
+        flip_vertical=flip_vertical,
+    )
+    return similarity, flip, flip_vertical
+
+
+def mirror_order(skeleton: Skeleton, flip: bool, flip_vertical: bool) -> NDArray[np.int64]:
+    """Which keypoint stands in each place after the mirrors.
+
+    A skeleton that names no pairs for the vertical mirror swaps its left and right there too: every mirror image shows a
+    body's left side as a right one.
+    """
+    order = np.arange(len(skeleton))
+    if flip:
+        order = order[skeleton.flip_order()]
+    if flip_vertical:
+        order = order[skeleton.flip_order(vertical=bool(skeleton.vertical_swaps))]
+    return order
+
+
+def colour_matrix(config: AugmentConfig, rng: Rng) -> NDArray[np.float64] | None:
+    """A random 3 x 4 map of RGB: gain by channel, saturation, contrast about the middle grey, brightness; or None."""
+    s = config.colour
+    grey = rng.random() < config.grey
+    if s == 0 and not grey:
+        return None
+    draws = rng.uniform(-1, 1, 6)
+    gains = np.diag(1 + 0.5 * s * draws[:3])
+    saturation = 0.0 if grey else 1 + s * draws[3]
+    saturate = saturation * np.eye(3) + (1 - saturation) * np.tile(_LUMA, (3, 1))
+    contrast, brightness = 1 + s * draws[4], 0.5 * s * draws[5] * 255
+    linear = contrast * saturate @ gains
+    return np.column_stack([linear, np.full(3, 127.5 * (1 - contrast) + brightness)])
+
+
+def vary_pixels(crop: NDArray[np.uint8], config: AugmentConfig, rng: Rng) -> NDArray[np.uint8]:
+    """Colour, blur and cut-out on a crop ``uint8 [H, W, 3]``; keypoints stay where they are."""
+    matrix = colour_matrix(config, rng)
+    if matrix is not None:
+        crop = cv2.transform(crop, matrix)
+    height, width = crop.shape[:2]
+    if rng.random() < config.blur:
+        crop = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.4, 1.6) * max(height, width) / 256)
+    if rng.random() < config.cutout and config.cutout_size > 0:
+        sides = rng.uniform(0.3, 1.0, 2) * config.cutout_size * (height, width)
+        top, left = (rng.random(2) * (height, width) - sides / 2).astype(int)
+        patch = crop[max(top, 0) : top + int(sides[0]), max(left, 0) : left + int(sides[1])]
+        patch[:] = rng.integers(0, 256, 3) if rng.random() < 0.5 else rng.integers(0, 256, patch.shape, np.uint8)
+    return crop
+
+
+def negative_box(
+    size: tuple[int, int], boxes: NDArray[np.float64], side: float, rng: Rng, tries: int = 8
+) -> NDArray[np.float64] | None:
+    """A square box of a picture that touches none of the objects' boxes.
+
+    Args:
+        size: (width, height) of the picture.
+        boxes: ``[N, 4]`` of the objects on it, same frame as the result.
+        side: about how long the box's side should be, in pixels; it may come out smaller by up to three quarters.
+
+    Returns:
+        (x0, y0, x1, y1), or None where no place was found.
+    """
+    for _ in range(tries):
+        length = min(side * rng.uniform(0.25, 1.0), *size)
+        x, y = rng.uniform(-0.5, np.array(size) - length + 0.5)
+        box = np.array([x, y, x + length, y + length])
+        apart = (boxes[:, 2:] <= box[:2]).any(1) | (boxes[:, :2] >= box[2:]).any(1)
+        if apart.all():
+            return box
+    return None

@@ -1,0 +1,125 @@
+"""What happens around the steps: the progress bar, the history on disk, a stop that leaves nothing behind."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from posewright.files import write_text
+
+HISTORY = "metrics.csv"
+
+
+def _figure(trainer: pl.Trainer, name: str) -> float | None:
+    value = trainer.callback_metrics.get(name)
+    return None if value is None else float(value)
+
+
+class Bar(pl.Callback):
+    """One bar for the whole run: loss, PCK, time taken and left. Where there is no terminal, one line an epoch."""
+
+    def __init__(self, steps: int, threshold: float) -> None:
+        self.steps, self.threshold = steps, threshold
+        self.console = Console()
+        self.progress: Progress | None = None
+        self.task = TaskID(0)
+        self.pck = float("nan")
+        self.started = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.started = time.monotonic()
+        if not self.console.is_terminal or not trainer.is_global_zero:
+            return
+        self.progress = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+        )
+        self.progress.start()
+        self.task = self.progress.add_task("training", total=self.steps, completed=trainer.global_step, figures="")
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.progress is not None and trainer.global_step % 5 == 0:
+            loss = _figure(trainer, "train_loss_step")
+            figures = f"epoch {trainer.current_epoch + 1}  loss {loss or 0:.3f}  PCK@{self.threshold:g} {self.pck:.3f}"
+            self.progress.update(self.task, completed=trainer.global_step, figures=figures)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.pck = _figure(trainer, "val_pck") or 0.0
+        if self.progress is None and trainer.is_global_zero:
+            taken = time.monotonic() - self.started
+            loss, val = _figure(trainer, "train_loss_epoch") or 0, _figure(trainer, "val_loss") or 0
+            print(
+                f"epoch {trainer.current_epoch + 1}: loss {loss:.4f}, val loss {val:.4f}, "
+                f"PCK@{self.threshold:g} {self.pck:.4f}, {taken:.0f} s",
+                flush=True,
+            )
+
+    def _stop(self) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+            self.progress = None
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+
+class History(pl.Callback):
+    """One row an epoch in ``metrics.csv``; a resumed run goes on where its checkpoint was, without a gap or a double row."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows: list[dict[str, float]] = []
+        self.before = 0.0
+        self.started = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.started = time.monotonic()
+        self.before = self.rows[-1]["seconds"] if self.rows else 0.0
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        row: dict[str, float] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        for name, key in (
+            ("train_loss", "train_loss_epoch"),
+            ("val_loss", "val_loss"),
+            ("val_pck", "val_pck"),
+        ):
+            value = _figure(trainer, key)
+            if value is not None:
+                row[name] = round(value, 7)
+        row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+        row["seconds"] = round(self.before + time.monotonic() - self.started, 1)
+        self.rows = [r for r in self.rows if r["epoch"] < row["epoch"]] + [row]
+        if trainer.is_global_zero:
+            self.write()
+
+    def write(self) -> None:
+        text = io.StringIO()
+        names = list(dict.fromkeys(k for r in self.rows for k in r))
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.folder / HISTORY, text.getvalue())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
