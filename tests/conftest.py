@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from helpers.discs import draw_discs
 
 
 def find_shared_data() -> Path | None:
@@ -22,3 +23,9 @@ def shared_data() -> Path:
     if folder is None:
         pytest.skip("real data not found: set POSEWRIGHT_DATA, or put it at ../shared/data beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def discs(tmp_path_factory):
+    """A small labelled set that the tests draw themselves."""
+    return draw_discs(tmp_path_factory.mktemp("discs"))

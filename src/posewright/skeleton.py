@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from posewright.errors import PosewrightError, did_you_mean
+from posewright.files import write_text
 
 ALIASES = {"plevis": "pelvis"}
 """Spellings found in published class lists, and the names they stand for."""
@@ -33,8 +34,8 @@ class Normaliser:
     Attributes:
         kind: one of :data:`NORMALISERS`. "torso", "palm", "outer_eye_corners" and "segment" are distances between two
             keypoints; "head" is the object's head size, or the distance between its two keypoints where none is
-            labelled; "box" is the longer side of the object's box; "hourglass" is the hourglass system's fixed length, a
-            tenth of the side of its crop (1.25 boxes); "fixed" is ``length`` pixels of the picture.
+            labelled; "box" is the longer side of the object's box; "hourglass" is the hourglass system's fixed length,
+            a tenth of the side of its crop (1.25 boxes); "fixed" is ``length`` pixels of the picture.
         keypoints: the names of the two keypoints, where the kind needs them.
         length: pixels, for "fixed".
     """
@@ -104,7 +105,8 @@ class Skeleton:
         for what, pairs in (("swap", self.swaps), ("vertical swap", self.vertical_swaps), ("link", self.links)):
             for pair in pairs:
                 if len(pair) != 2 or not all(0 <= i < count for i in pair) or pair[0] == pair[1]:
-                    raise PosewrightError(f"skeleton '{self.name}': {what} {pair} does not join two of {count} keypoints")
+                    why = f"{what} {pair} does not join two of {count} keypoints"
+                    raise PosewrightError(f"skeleton '{self.name}': {why}")
         for what, pairs in (("swap", self.swaps), ("vertical swap", self.vertical_swaps)):
             used = [i for pair in pairs for i in pair]
             if len(set(used)) != len(used):
@@ -217,9 +219,12 @@ class Skeleton:
             )
         try:
             if isinstance(category.get("posewright"), dict):
-                return cls.from_dict(category["posewright"])
+                own = cls.from_dict(category["posewright"])
+                if own.keypoints == tuple(ALIASES.get(n, n) for n in names):  # else the names were changed since
+                    return own
             links = tuple((int(a) - 1, int(b) - 1) for a, b in category.get("skeleton") or ())
-            shipped = next((s for s in builtin_skeletons().values() if list(s.keypoints) == names), None)
+            plain = tuple(ALIASES.get(n, n) for n in names)
+            shipped = next((s for s in builtin_skeletons().values() if s.keypoints == plain), None)
             if shipped is not None:
                 return shipped
             found = swaps_from_names(names)
@@ -235,84 +240,91 @@ class Skeleton:
     ) -> Skeleton:
         """Read the hourglass system's text files: classes, match points (``a,b,h|v``) and skeleton (``a,b,r|g|b``).
 
+        Without a match-point file, names that differ by left and right are swapped; an empty one says that none are.
+        Classes that are those of a shipped skeleton take its name, sigmas, normaliser and, where the files draw the
+        same links, its colours.
+
         Raises:
             PosewrightError: with the file and line that cannot be used.
         """
         names = tuple(ALIASES.get(n, n) for _, n in _lines(classes))
         stem = re.sub(r"_?classes$", "", Path(classes).stem) or "object"
-        base = cls(stem, names)
-        horizontal: list[tuple[int, int]] = []
-        vertical: list[tuple[int, int]] = []
-        for number, line in _lines(match_point) if match_point else ():
-            a, b, axis = _three(line, match_point, number, "name1,name2,h or v")
-            if axis not in ("h", "v"):
-                raise PosewrightError(f"axis '{axis}' is neither h nor v", file=match_point, record=f"line {number}")
-            (horizontal if axis == "h" else vertical).append(_indices(base, a, b, match_point, number))
-        links: list[tuple[int, int]] = []
-        colours: list[tuple[int, int, int]] = []
-        for number, line in _lines(skeleton) if skeleton else ():
-            a, b, colour = _three(line, skeleton, number, "name1,name2,colour")
-            if colour not in COLOURS:
-                raise PosewrightError(
-                    f"unknown colour '{colour}'", file=skeleton, record=f"line {number}", fix="Use " + ", ".join(COLOURS)
-                )
-            links.append(_indices(base, a, b, skeleton, number))
-            colours.append(COLOURS[colour])
-        if match_point is None:
-            horizontal = list(swaps_from_names(names))
+        if not names:
+            raise PosewrightError("is empty", file=classes)
+        try:
+            base = cls(stem, names)
+        except PosewrightError as error:
+            raise PosewrightError(error.what, file=classes) from None
+        horizontal, vertical = _match_points(base, match_point) if match_point else (swaps_from_names(names), ())
+        links, colours = _links(base, skeleton) if skeleton else ((), ())
         shipped = next((s for s in builtin_skeletons().values() if s.keypoints == names), None)
-        return cls(
-            shipped.name if shipped else stem,
-            names,
-            tuple(horizontal),
-            tuple(vertical),
-            tuple(links) if links or shipped is None else shipped.links,
-            tuple(colours) if links or shipped is None else shipped.link_colours,
-            shipped.sigmas if shipped else None,
-            shipped.normaliser if shipped else Normaliser("box"),
-        )
+        try:
+            if shipped is None:
+                return cls(stem, names, horizontal, vertical, links, colours)
+            if skeleton is None or (links, colours) == (shipped.links, shipped._plain_colours()):
+                links, colours = shipped.links, shipped.link_colours
+            return replace(shipped, swaps=horizontal, vertical_swaps=vertical, links=links, link_colours=colours)
+        except PosewrightError as error:
+            raise PosewrightError(error.what, file=match_point) from None
 
     def to_files(self, folder: str | Path, prefix: str) -> list[Path]:
-        """Write ``<prefix>_classes.txt``, ``_match_point.txt`` and ``_skeleton.txt``; return their paths."""
-        folder = Path(folder)
+        """Write ``<prefix>_classes.txt``, ``_match_point.txt`` and ``_skeleton.txt``; return their paths.
+
+        The hourglass system knows red, green and blue only: a link gets the nearest of them.
+
+        Raises:
+            PosewrightError: where a name holds a comma, which separates names there, or a file cannot be written.
+        """
         names = self.keypoints
+        for name in names:
+            if "," in name or "\n" in name:
+                raise PosewrightError(f"skeleton '{self.name}': keypoint name '{name}' cannot stand in these files")
         match = [f"{names[a]},{names[b]},h" for a, b in self.swaps]
         match += [f"{names[a]},{names[b]},v" for a, b in self.vertical_swaps]
-        letters = {rgb: letter for letter, rgb in COLOURS.items()}
-        nearest = [letters.get(c) or _nearest_letter(c) for c in self.link_colours]
-        links = [f"{names[a]},{names[b]},{c}" for (a, b), c in zip(self.links, nearest, strict=True)]
-        written = []
-        for ending, lines in (("classes", names), ("match_point", match), ("skeleton", links)):
-            path = folder / f"{prefix}_{ending}.txt"
-            path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-            written.append(path)
-        return written
+        links = [f"{names[a]},{names[b]},{_nearest_letter(c)}" for (a, b), c in zip(self.links, self.link_colours)]
+        return [
+            write_text(Path(folder) / f"{prefix}_{ending}.txt", "".join(f"{line}\n" for line in lines))
+            for ending, lines in (("classes", names), ("match_point", match), ("skeleton", links))
+        ]
+
+    def _plain_colours(self) -> tuple[tuple[int, int, int], ...]:
+        """The link colours as the text files can hold them."""
+        return tuple(COLOURS[_nearest_letter(c)] for c in self.link_colours)
+
+
+_SIDES = (
+    re.compile(r"(?<![a-zA-Z])(?i:(left|right))(?![a-z])"),  # left_knee, LEFT KNEE, leftKnee, knee-right
+    re.compile(r"(?<=[a-z0-9])(Left|Right)(?![a-z])"),  # kneeLeft
+    re.compile(r"(?:^|(?<=[_\-. ]))([lrLR])(?=$|[_\-. ])"),  # l_knee, knee.R
+    re.compile(r"^([LR])(?=[A-Z])"),  # RKnee
+    re.compile(r"(?<=[a-z])([LR])$"),  # kneeL
+)
+"""How names tell a side, from the plainest to the shortest."""
+
+
+def _split_side(name: str) -> tuple[str, str]:
+    """ "left", "right" or "", and the name with a mark in the side's place."""
+    for pattern in _SIDES:
+        match = pattern.search(name)
+        if match:
+            side = "left" if match.group(1)[0] in "lL" else "right"
+            return side, (name[: match.start()] + "*" + name[match.end() :]).lower()
+    return "", name.lower()
 
 
 def side_of(name: str) -> str:
-    """ "left", "right" or "" for a keypoint name such as ``left_knee``, ``knee_L`` or ``RKnee``."""
-    match = re.search(r"(?<![a-z])(left|right)(?![a-z])", name.lower())
-    if match:
-        return match.group(1)
-    match = re.search(r"(?:^|[_\-. ])([lrLR])(?:$|[_\-. ])", name) or re.match(r"([LR])(?=[A-Z])", name)
-    return {"l": "left", "r": "right"}[match.group(1).lower()] if match else ""
+    """ "left", "right" or "" for a keypoint name such as ``left_knee``, ``kneeLeft``, ``knee_L`` or ``RKnee``."""
+    return _split_side(name)[0]
 
 
 def swaps_from_names(names: Iterable[str]) -> tuple[tuple[int, int], ...]:
     """Pairs of names that differ only by left and right."""
-    listed = list(names)
-    bare: dict[str, dict[str, int]] = {}
-    for i, name in enumerate(listed):
-        side = side_of(name)
-        if not side:
-            continue
-        core = re.sub(r"(?i)left|right", "*", name)
-        if core == name:
-            core = re.sub(r"(^|[_\-. ])[lrLR]($|[_\-. ])", r"\1*\2", name)
-        if core == name:
-            core = "*" + name[1:]
-        bare.setdefault(core.lower(), {})[side] = i
-    pairs = [(d["left"], d["right"]) for d in bare.values() if len(d) == 2]
+    found: dict[str, dict[str, int]] = {}
+    for i, name in enumerate(names):
+        side, core = _split_side(name)
+        if side:
+            found.setdefault(core, {})[side] = i
+    pairs = [(d["left"], d["right"]) for d in found.values() if len(d) == 2]
     return tuple(sorted((min(p), max(p)) for p in pairs))
 
 
@@ -321,34 +333,61 @@ def _pairs(rows: Iterable[Iterable[int]]) -> tuple[tuple[int, int], ...]:
 
 
 def _nearest_letter(rgb: tuple[int, int, int]) -> str:
-    return min(COLOURS, key=lambda c: sum((p - q) ** 2 for p, q in zip(COLOURS[c], rgb, strict=True)))
+    """Of r, g and b, the letters that the text files share with the hourglass system."""
+    return min("rgb", key=lambda c: sum((p - q) ** 2 for p, q in zip(COLOURS[c], rgb)))
+
+
+def _match_points(base: Skeleton, file: str | Path) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
+    """The pairs that change places left to right, and top to bottom."""
+    pairs: dict[str, list[tuple[int, int]]] = {"h": [], "v": []}
+    for number, line in _lines(file):
+        a, b, axis = _three(line, file, number, "name1,name2,h or v")
+        if axis not in pairs:
+            raise PosewrightError(f"axis '{axis}' is neither h nor v", file=file, record=f"line {number}")
+        pairs[axis].append(_indices(base, a, b, file, number))
+    return tuple(pairs["h"]), tuple(pairs["v"])
+
+
+def _links(base: Skeleton, file: str | Path) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int, int], ...]]:
+    """The links and their colours."""
+    links: list[tuple[int, int]] = []
+    colours: list[tuple[int, int, int]] = []
+    for number, line in _lines(file):
+        a, b, colour = _three(line, file, number, "name1,name2,colour")
+        if colour not in COLOURS:
+            fix = "Use " + ", ".join(COLOURS)
+            raise PosewrightError(f"unknown colour '{colour}'", file=file, record=f"line {number}", fix=fix)
+        links.append(_indices(base, a, b, file, number))
+        colours.append(COLOURS[colour])
+    return tuple(links), tuple(colours)
 
 
 def _lines(path: str | Path) -> list[tuple[int, str]]:
+    """The lines of a text file that are not blank, with their numbers."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise PosewrightError(error.strerror or "cannot be read", file=path) from None
     except UnicodeDecodeError:
         raise PosewrightError("is not a text file", file=path) from None
-    rows = [(n, line.strip()) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
-    if not rows:
-        raise PosewrightError("is empty", file=path)
-    return rows
+    return [(n, line.strip()) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 
-def _three(line: str, file: str | Path | None, number: int, form: str) -> tuple[str, str, str]:
+def _three(line: str, file: str | Path, number: int, form: str) -> tuple[str, str, str]:
     parts = [p.strip() for p in line.split(",")]
     if len(parts) != 3:
         raise PosewrightError(f"'{line}' is not {form}", file=file, record=f"line {number}")
     return parts[0], parts[1], parts[2]
 
 
-def _indices(base: Skeleton, a: str, b: str, file: str | Path | None, number: int) -> tuple[int, int]:
+def _indices(base: Skeleton, a: str, b: str, file: str | Path, number: int) -> tuple[int, int]:
     try:
-        return base.index(a), base.index(b)
+        pair = base.index(a), base.index(b)
     except PosewrightError as error:
         raise PosewrightError(error.what, file=file, record=f"line {number}", fix=error.fix) from None
+    if pair[0] == pair[1]:
+        raise PosewrightError(f"joins '{a}' with itself", file=file, record=f"line {number}")
+    return pair
 
 
 def builtin_skeletons() -> dict[str, Skeleton]:
@@ -359,7 +398,7 @@ def builtin_skeletons() -> dict[str, Skeleton]:
 
 
 def load_skeleton(spec: str) -> Skeleton:
-    """What ``--skeleton`` takes: a shipped name, or the hourglass system's files as ``classes[,match_point[,skeleton]]``.
+    """What ``--skeleton`` takes: a shipped name, or text files as ``classes[,match_point[,skeleton]]``.
 
     A folder that holds exactly one ``*classes.txt`` works too; match points and links are taken from beside it.
 

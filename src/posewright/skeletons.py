@@ -56,7 +56,25 @@ COCO_17 = _skeleton(
     "right_shoulder-right_elbow-right_wrist left_eye-right_eye nose-left_eye-left_ear-left_shoulder "
     "nose-right_eye-right_ear-right_shoulder",
     Normaliser("torso", ("left_shoulder", "right_hip")),
-    (0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+    (
+        0.026,
+        0.025,
+        0.025,
+        0.035,
+        0.035,
+        0.079,
+        0.079,
+        0.072,
+        0.072,
+        0.062,
+        0.062,
+        0.107,
+        0.107,
+        0.087,
+        0.087,
+        0.089,
+        0.089,
+    ),
 )
 """COCO persons, with the sigmas of the official evaluation."""
 
@@ -69,8 +87,8 @@ HAND_21 = _skeleton(
     swaps=(),
     colours="rrrryyyyggggccccbbbb",
 )
-"""One hand: the wrist, then each finger from its base (1) to its tip (4). A mirror makes a left hand of a right one and no
-keypoint changes its name."""
+"""One hand: the wrist, then each finger from its base (1) to its tip (4). A mirror makes a left hand of a right one,
+and no keypoint changes its name."""
 
 _FACE_SWAPS = (
     *((i, 16 - i) for i in range(8)),
@@ -117,7 +135,7 @@ def _face() -> Skeleton:
 
 
 FACE_68 = _face()
-"""The 68 points of 300-W; sides are the person's own. Its outer eye corners are the points 37 and 46, counted from 1."""
+"""The 68 points of 300-W; sides are the person's own. Points 37 and 46, counted from 1, are its outer eye corners."""
 
 ANIMAL_20 = _skeleton(
     "animal-20",

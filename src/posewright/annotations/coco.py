@@ -1,11 +1,11 @@
 """COCO keypoints JSON, read and written.
 
-Origin: a COCO keypoint is a pixel index, 0 at the centre of the first pixel, which is posewright's own frame; a COCO box and
-a COCO polygon are measured from that pixel's corner, and half a pixel is taken off them. Visibility is COCO's own.
+Origin: a COCO keypoint is a pixel index, 0 at the centre of the first pixel, which is posewright's own frame; COCO's
+boxes and polygons are measured from that pixel's corner, and half a pixel is taken off them. Visibility is COCO's own.
 
-Beyond the official fields the writer adds, and the reader takes: for an image ``split``, ``group`` and ``frame``; for an
-annotation ``track_id``, ``head_size`` and ``weight``; for the file ``info.posewright.images``, the pictures' folder relative
-to the file; for a category ``posewright``, what COCO has no field for.
+Beyond the official fields the writer adds, and the reader takes: for an image ``split``, ``group`` and ``frame``; for
+an annotation ``track_id``, ``head_size`` and ``weight``; for the file ``info.posewright.images``, the pictures' folder
+relative to the file; for a category ``posewright``, what COCO has no field for.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ import os
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from posewright.annotations.coco_write import CORNER, write
-from posewright.annotations.json_file import head, is_number, load_json, number_rows
+from posewright.annotations.coco_objects import object_columns
+from posewright.annotations.coco_write import write
+from posewright.annotations.json_file import head, is_number, kept_rows, load_json
 from posewright.annotations.pictures import (
     USUAL_FOLDERS,
     choose_root,
+    emptied_images,
     fill_sizes,
     from_hint,
     relative_path,
@@ -32,12 +33,11 @@ from posewright.annotations.pictures import (
     without_images,
 )
 from posewright.annotations.registry import Format, ReadOptions, register
-from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
+from posewright.annotations.tables import Annotations, Image
 from posewright.errors import PosewrightError
 from posewright.skeleton import Skeleton
 
-
-# -- which files ---------------------------------------------------------------------------------------------------------
+# -- which files ------------------------------------------------------------------------------------------------------
 
 _KEYS = re.compile(rb'"(images|annotations|categories|licenses|info)"\s*:')
 
@@ -62,14 +62,15 @@ def detect(source: Path) -> bool:
     return bool(_label_files(source)) if source.is_dir() else source.suffix.lower() == ".json" and _is_coco(source)
 
 
-# -- reading -------------------------------------------------------------------------------------------------------------
+# -- reading ----------------------------------------------------------------------------------------------------------
 
 
 def read(source: Path, options: ReadOptions) -> Annotations:
     """Read a COCO file, or all of a folder's as one set.
 
-    A category with keypoints is taken; several only where they agree about the keypoints. Annotations of other categories
-    are no records of this set. An annotation without keypoints but with a box stays, as one whose keypoints nobody labelled.
+    A category with keypoints is taken; several only where they agree about the keypoints. Annotations of other
+    categories are no records of this set. An annotation without keypoints but with a box stays, as an object whose
+    keypoints nobody labelled.
 
     Raises:
         PosewrightError: naming the file and the record that cannot be used.
@@ -91,25 +92,22 @@ def _read_file(path: Path, options: ReadOptions) -> Annotations:
     hint = own.get("images") if isinstance(own, dict) else None
     root, found = choose_root([im.path for im in table], options.images, _folders(path, hint), path)
     table, unreadable = fill_sizes(table, root, options.bad) if found else (table, [])
-    entries, image = _entries(annotations, place, choice.ids, {c["id"] for c in categories}, path, options)
+    entries, image, touched = _entries(annotations, place, choice.ids, {c["id"] for c in categories}, path, options)
     columns, problems = object_columns(entries, choice.stored, choice.order)
+    rows: dict[str, Any] = {"entry": entries, "image": np.array(image, np.int64)}
 
     def report(i: int, problem: str) -> None:
-        record = f"annotation {entries[i].get('id', i)} on image '{table[image[i]].path}'"
+        record = f"annotation {rows['entry'][i].get('id', i)} on image '{table[rows['image'][i]].path}'"
         options.bad(PosewrightError(problem, file=path, record=record))
 
-    keep = np.ones(len(entries), bool)
     for i, problem in sorted(problems.items()):
         report(i, problem)
-        keep[i] = False
     if problems:
-        columns = {name: [c for c, kept in zip(column, keep) if kept] for name, column in columns.items()}
-        entries = [e for e, kept in zip(entries, keep) if kept]
-        image = [i for i, kept in zip(image, keep) if kept]
-    result = Annotations(
-        choice.skeleton, table, np.array(image, np.int64), root=root, source=str(path), report=report, **columns
-    )
-    return without_images(result, unreadable)
+        keep = np.ones(len(entries), bool)
+        keep[list(problems)] = False
+        rows, columns = kept_rows(rows, keep), kept_rows(columns, keep)
+    result = Annotations(choice.skeleton, table, rows["image"], root=root, source=str(path), report=report, **columns)
+    return without_images(result, unreadable + emptied_images(result, touched))
 
 
 def _sections(data: Any, path: Path) -> tuple[list[Any], list[Any], list[dict[str, Any]], dict[str, Any]]:
@@ -147,8 +145,8 @@ def _choose(categories: list[dict[str, Any]], annotations: list[Any], path: Path
         if wanted is None:
             fix = "Give --skeleton NAME or FILES if its annotations have keypoints all the same"
             raise PosewrightError("none of its categories names keypoints", file=path, fix=fix)
-        used = [a.get("category_id") for a in annotations if isinstance(a, dict) and a.get("keypoints")]
-        return _Choice(wanted, len(wanted), None, {c["id"] for c in categories if c["id"] in used})
+        used = {str(a.get("category_id")) for a in annotations if isinstance(a, dict) and a.get("keypoints")}
+        return _Choice(wanted, len(wanted), None, {c["id"] for c in categories if str(c["id"]) in used})
     if wanted is not None:
         fitting = [row for row in named if set(wanted.keypoints) <= set(row[2].keypoints)]
         if not fitting:
@@ -168,14 +166,21 @@ def _choose(categories: list[dict[str, Any]], annotations: list[Any], path: Path
 
 
 def _images(entries: list[Any], path: Path, options: ReadOptions) -> tuple[list[Image], dict[Any, int]]:
-    """The table of images, and each image's place in it by its id (-1 for one that was left out)."""
-    split, table, place = _split_of_file(path), [], {}
+    """The table of images, and each image's place in it by its id (-1 for one that was left out).
+
+    Where two images share an id, nobody can say which one its annotations mean: both are left out.
+    """
+    split = _split_of_file(path)
+    table: list[Image] = []
+    place: dict[Any, int] = {}
     seen: dict[tuple[str, Any], Any] = {}
+    ambiguous: set[Any] = set()
     for row, entry in enumerate(entries):
         try:
             image = _image(entry, row, split, path)
             record = f"image {image.id!r} ('{image.path}')"
             if image.id in place:
+                ambiguous.add(image.id)
                 raise PosewrightError("its id is used twice", file=path, record=record)
             key = image.path, image.frame
             if key in seen:
@@ -187,6 +192,9 @@ def _images(entries: list[Any], path: Path, options: ReadOptions) -> tuple[list[
             continue
         seen[key], place[image.id] = image.id, len(table)
         table.append(image)
+    if ambiguous:
+        table = [im for im in table if im.id not in ambiguous]
+        place |= {im.id: i for i, im in enumerate(table)} | dict.fromkeys(ambiguous, -1)
     return table, place
 
 
@@ -229,7 +237,7 @@ def _split_of_file(path: Path) -> str | None:
 
 def _folders(path: Path, hint: object) -> list[Path]:
     """Where the pictures may lie: as noted in the file, else in its folder and the usual ones in and beside that."""
-    folder = Path(os.path.abspath(path)).parent
+    folder = path.absolute().parent
     bases = [folder]
     if folder.name.lower() in ("annotations", "annotation", "labels", "json"):
         bases.append(folder.parent)
@@ -242,10 +250,11 @@ def _folders(path: Path, hint: object) -> list[Path]:
 
 def _entries(
     annotations: list[Any], place: dict[Any, int], wanted: set[Any], known: set[Any], path: Path, options: ReadOptions
-) -> tuple[list[dict[str, Any]], list[int]]:
-    """The annotations that belong to the set, and the place of each one's image."""
+) -> tuple[list[dict[str, Any]], list[int], set[int]]:
+    """The annotations that belong to the set, the place of each one's image, and all images that any was meant for."""
     entries: list[dict[str, Any]] = []
     image: list[int] = []
+    touched: set[int] = set()
     seen: set[Any] = set()
     for number, entry in enumerate(annotations):
         try:
@@ -255,17 +264,19 @@ def _entries(
         if problem:
             own = entry.get("id", f"entry {number}") if isinstance(entry, dict) else f"entry {number}"
             options.bad(PosewrightError(problem, file=path, record=f"annotation {own}"))
+            if isinstance(entry, dict) and isinstance(entry.get("image_id"), (int, str)):
+                touched.add(place.get(entry["image_id"], -1))
         elif problem is None:
             seen.add(entry.get("id"))
             entries.append(entry)
             image.append(place[entry["image_id"]])
-    return entries, image
+    return entries, image, (touched | set(image)) - {-1}
 
 
 def _reference_problem(
     entry: Any, place: dict[Any, int], wanted: set[Any], known: set[Any], seen: set[Any]
 ) -> str | None:
-    """What is wrong with an annotation's ids; "" where it is right but does not belong to the set; None where it does."""
+    """What is wrong with an annotation's ids; "" where it is right but not of this set, None where it is of it."""
     if not isinstance(entry, dict):
         return "is no object"
     category, image, own = entry.get("category_id"), entry.get("image_id"), entry.get("id")
@@ -281,90 +292,11 @@ def _reference_problem(
     return "its id is used twice" if own is not None and own in seen else None
 
 
-def object_columns(
-    entries: list[dict[str, Any]], stored: int, order: list[int] | None = None
-) -> tuple[dict[str, Any], dict[int, str]]:
-    """COCO annotations as columns of the table of objects, in posewright's frame.
-
-    Args:
-        entries: N annotations.
-        stored: how many keypoints each has in the file.
-        order: which of them to take, in which order; None for all.
-
-    Returns:
-        Keypoints, boxes, iscrowd, area, weight, track, head size and polygons, and what is wrong with rows that do not fit.
-    """
-    n, nothing = len(entries), [0] * (3 * stored)
-    flat, problems = number_rows([e.get("keypoints") or nothing for e in entries], (3 * stored,))
-    problems = {i: f"keypoints: {what}" for i, what in problems.items()}
-    keypoints = flat.reshape(n, stored, 3)
-    keypoints = keypoints if order is None else keypoints[:, order]
-    keypoints[keypoints[..., 2] == 0] = 0
-
-    unknown = [np.nan] * 4
-    corner, wrong = number_rows([unknown if e.get("bbox") is None else e["bbox"] for e in entries], (4,))
-    problems |= {i: f"bbox: {what}" for i, what in wrong.items() if i not in problems}
-    boxes = np.concatenate([corner[:, :2], corner[:, :2] + corner[:, 2:]], 1) - CORNER
-    boxless = np.array([e.get("bbox") is None for e in entries], bool)
-    boxes[boxless] = boxes_from_keypoints(keypoints[boxless])
-    for i in np.flatnonzero(boxless & ~(keypoints[..., 2] != 0).any(1)):
-        problems.setdefault(int(i), "has neither a box nor a labelled keypoint")
-
-    scalars, wrong = number_rows([_scalars(e) for e in entries], (len(_SCALARS),))
-    problems |= {i: f"{', '.join(_SCALARS)}: {what}" for i, what in wrong.items() if i not in problems}
-    area, iscrowd, track, head_size, weight = scalars.T
-    polygons, wrong = _polygons([e.get("segmentation") or [] for e in entries])
-    problems |= {i: what for i, what in wrong.items() if i not in problems}
-    columns = {
-        "keypoints": keypoints,
-        "boxes": boxes,
-        "iscrowd": np.nan_to_num(iscrowd) != 0,
-        "area": np.where([e.get("area") is None for e in entries], (boxes[:, 2:] - boxes[:, :2]).prod(1), area),
-        "weight": weight,
-        "track": np.nan_to_num(track, nan=-1).astype(np.int64),
-        "head_size": head_size,
-        "polygons": polygons,
-    }
-    return columns, problems
-
-
-_SCALARS = {"area": np.nan, "iscrowd": 0, "track_id": -1, "head_size": np.nan, "weight": 1}
-"""Fields of one number, and what stands for a missing one."""
-
-
-def _scalars(entry: dict[str, Any]) -> list[Any]:
-    values = [entry.get(name) for name in _SCALARS]
-    if isinstance(values[1], bool):
-        values[1] = int(values[1])
-    return [missing if v is None else v for v, missing in zip(values, _SCALARS.values())]
-
-
-def _polygons(rows: list[Any]) -> tuple[list[Any], dict[int, str]]:
-    """Each row's polygons as arrays ``[P, 2]``; run-length masks stay as they are."""
-    out: list[Any] = []
-    problems: dict[int, str] = {}
-    flat: list[Any] = []
-    for i, row in enumerate(rows):
-        fits = isinstance(row, list) and all(isinstance(p, list) and p and len(p) % 2 == 0 for p in row)
-        if not fits and not isinstance(row, dict):
-            problems[i] = "segmentation is neither a list of polygons (x1, y1, x2, y2, ...) nor a run-length mask"
-        out.append(row if fits or isinstance(row, dict) else [])
-        flat += out[-1] if fits else []
-    numbers = np.array(list(chain.from_iterable(flat)))
-    if len(numbers) and numbers.dtype.kind not in "iuf":
-        for i, row in enumerate(out):
-            if isinstance(row, list) and not all(is_number(v) for p in row for v in p):
-                problems[i], out[i] = "segmentation holds what is not a number", []
-        return _polygons(out)[0], problems
-    pieces = iter(np.split(numbers - CORNER, np.cumsum([len(p) for p in flat])[:-1]))
-    return [row if isinstance(row, dict) else [next(pieces).reshape(-1, 2) for _ in row] for row in out], problems
-
-
 def _joined(parts: list[Annotations], source: Path) -> Annotations:
     """Several files' sets as one; image paths become relative to the folder that holds all their pictures."""
     first = parts[0]
     owner: dict[tuple[str, int | None], str] = {}
-    root = Path(os.path.commonpath([os.path.abspath(part.root) for part in parts]))
+    root = Path(os.path.commonpath([part.root.absolute() for part in parts]))
     images: list[Image] = []
     offset: list[int] = []
     for part in parts:
@@ -372,7 +304,7 @@ def _joined(parts: list[Annotations], source: Path) -> Annotations:
             what = f"{first.source} and {part.source} have different keypoints"
             raise PosewrightError(what, file=source, fix="Give one of the files, or --skeleton")
         offset.append(len(images))
-        prefix = Path(os.path.relpath(os.path.abspath(part.root), root)).as_posix()
+        prefix = part.root.absolute().relative_to(root).as_posix()
         for im in part.images:
             path = im.path if prefix == "." else f"{prefix}/{im.path}"
             if (path, im.frame) in owner:

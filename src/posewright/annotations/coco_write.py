@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posewright.annotations.pictures import picture_hint
+from posewright.annotations.pictures import label_file, picture_hint
 from posewright.annotations.tables import Annotations
 from posewright.files import whole_file
 
@@ -33,7 +33,7 @@ def write(annotations: Annotations, target: Path) -> list[Path]:
     Raises:
         PosewrightError: where it cannot be written; nothing is left behind then.
     """
-    path = target if target.suffix.lower() == ".json" else target / "annotations.json"
+    path = label_file(target)
     info = {
         "description": f"{annotations.skeleton.name} keypoints, written by posewright",
         "posewright": {"images": picture_hint(annotations.root, path)},
@@ -98,7 +98,7 @@ def _objects(annotations: Annotations) -> Iterator[dict[str, Any]]:
 
 def coco_keypoints(keypoints: NDArray[np.float64]) -> list[list[float]]:
     """Keypoints ``[N, K, 3]`` as COCO's flat lists x1, y1, v1, ...: whole numbers where all are, v always."""
-    flat = keypoints.round(DECIMALS).reshape(len(keypoints), -1)
+    flat = keypoints.round(DECIMALS).reshape(len(keypoints), 3 * keypoints.shape[1])
     if (flat == np.trunc(flat)).all():
         return flat.astype(int).tolist()
     mixed = flat.astype(object)

@@ -1,4 +1,4 @@
-"""Where the pictures of a label file lie: safe relative paths, the one folder they start from, their sizes and split."""
+"""Where the pictures of a label file lie: safe relative paths, the folder they start from, their sizes and split."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def find_root(paths: Sequence[str], candidates: Iterable[Path]) -> Path | None:
     sample = paths[:: max(1, len(paths) // 32)][:32]
     best, most = None, 0
     for folder in dict.fromkeys(candidates):
-        hits = sum(os.path.isfile(os.path.join(folder, path)) for path in sample) if folder.is_dir() else 0
+        hits = sum((folder / path).is_file() for path in sample) if folder.is_dir() else 0
         if hits > most:
             best, most = folder, hits
             if hits == len(sample):
@@ -98,12 +98,12 @@ def fill_sizes(
     for i, im in enumerate(images):
         if (im.width and im.height) or im.frame is not None:
             continue
-        path = os.path.join(root, im.path)
+        path = root / im.path
         try:
             width, height = picture_size(path)
             filled[i] = replace(im, width=width, height=height)
         except PosewrightError as error:
-            if os.path.exists(path):
+            if path.exists():
                 bad(error)
                 unreadable.append(i)
     return filled, unreadable
@@ -117,6 +117,18 @@ def without_images(annotations: Annotations, left_out: Sequence[int]) -> Annotat
     for i in left_out:
         keep[i] = False
     return annotations.subset(np.array(keep))
+
+
+def emptied_images(annotations: Annotations, touched: Iterable[int]) -> list[int]:
+    """Images that records were meant for but that no object is left on: to take them for pictures without any object
+    would teach a net silence where an object is."""
+    left = set(annotations.image.tolist())
+    return sorted({i for i in touched if i not in left})
+
+
+def label_file(target: Path) -> Path:
+    """The JSON file that a writer makes for a target: itself, or ``annotations.json`` in a folder."""
+    return target if target.suffix.lower() == ".json" else target / "annotations.json"
 
 
 def picture_hint(root: Path, labels: Path) -> str:
@@ -135,5 +147,4 @@ def from_hint(hint: object, labels: Path) -> list[Path]:
     """The folder that :func:`picture_hint` noted in a label file, if any."""
     if not isinstance(hint, str) or not hint or "\0" in hint:
         return []
-    here = Path(os.path.realpath(labels.parent))
-    return [Path(os.path.normpath(here / hint))]
+    return [Path(os.path.normpath(labels.resolve().parent / hint))]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from posewright.annotations.json_file import load_json
+from posewright.annotations.json_file import load_json, no_collection
 from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError, did_you_mean
 from posewright.skeleton import Skeleton
@@ -25,7 +25,7 @@ class ReadOptions:
         images: folder of the pictures where they do not lie beside the labels.
         skip_bad: leave bad records out instead of stopping at the first; each is added to ``skipped``.
         flags: for formats whose visibility flag has two readings: "labelled" or "hidden".
-        skipped: one line for each record left out, filled by the reader.
+        skipped: one line for each record or keypoint left out, filled by the reader; worth showing to the user.
     """
 
     skeleton: Skeleton | None = None
@@ -42,7 +42,8 @@ class ReadOptions:
     def bad(self, error: PosewrightError) -> None:
         """Raise, or with ``skip_bad`` note the record and go on."""
         if not self.skip_bad:
-            raise error
+            fix = error.fix or "Mend it, or leave bad records out with --skip-bad"
+            raise PosewrightError(error.what, file=error.file, record=error.record, fix=fix) from None
         self.skipped.append(str(error))
 
 
@@ -138,4 +139,5 @@ def read_annotations(source: str | Path, format: str | None = None, options: Rea
     fmt = get_format(format) if format else find_format(path)
     if options.flags and not fmt.asks_flags:
         raise PosewrightError(f"format {fmt.name} says itself what its flags mean: leave --flags out", file=path)
-    return fmt.read(path, options)
+    with no_collection():
+        return fmt.read(path, options)

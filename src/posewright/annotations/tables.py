@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from pathlib import Path
@@ -56,13 +55,13 @@ class Annotations:
         image: ``[N]``, index into ``images`` of each object.
         keypoints: ``[N, K, 3]`` (x, y, v), pixels of the picture with (0, 0) at the first pixel's centre; v = 0 not
             labelled (x and y are then 0), 1 labelled but hidden, 2 visible.
-        boxes: ``[N, 4]`` (x0, y0, x1, y1) in the same frame; from the keypoints with ``BOX_MARGIN`` where the format has
-            none.
+        boxes: ``[N, 4]`` (x0, y0, x1, y1) in the same frame; from the keypoints with ``BOX_MARGIN`` where the format
+            has none.
         root: folder that image paths are relative to.
         iscrowd, area, weight, track, head_size: ``[N]``; area in px^2, head size in px (NaN where unknown), track -1
             where unknown.
-        polygons: what outlines each object: a list of polygons ``[P, 2]`` in the frame of the keypoints ([] where none),
-            or COCO's run-length dictionary as it stands.
+        polygons: the outline of each object: a list of polygons ``[P, 2]`` in the frame of the keypoints ([] where
+            none), or COCO's run-length dictionary as it stands.
         source: file or folder that the labels came from, for messages.
 
     Args:
@@ -95,7 +94,9 @@ class Annotations:
         n = len(self.image)
         keypoints = np.array(self.keypoints, float)
         if keypoints.size != n * k * 3:
-            raise PosewrightError(f"keypoints have shape {keypoints.shape}, not ({n}, {k}, 3)", file=self.source or None)
+            raise PosewrightError(
+                f"keypoints have shape {keypoints.shape}, not ({n}, {k}, 3)", file=self.source or None
+            )
         self.keypoints = keypoints.reshape(n, k, 3)
         self.boxes = np.array(self.boxes, float).reshape(n, 4)
         extent = self.boxes[:, 2:] - self.boxes[:, :2]
@@ -139,7 +140,9 @@ class Annotations:
         n = len(self)
         for name in ("iscrowd", "area", "weight", "track", "head_size", "polygons"):
             if len(getattr(self, name)) != n:
-                self._fail(f"column '{name}' has {len(getattr(self, name))} entries for {n} objects", "table of objects")
+                self._fail(
+                    f"column '{name}' has {len(getattr(self, name))} entries for {n} objects", "table of objects"
+                )
         if n and (self.image.min() < 0 or self.image.max() >= len(self.images)):
             bad = int(np.flatnonzero((self.image < 0) | (self.image >= len(self.images)))[0])
             self._fail(f"refers to image {self.image[bad]} of {len(self.images)}", f"object {bad}")
@@ -164,15 +167,13 @@ class Annotations:
         """``[N]``: the objects worth a closer look by :meth:`problem`, found without a loop."""
         xy, v = self.keypoints[..., :2], self.keypoints[..., 2]
         sizes = np.array([(im.width, im.height) for im in self.images], float).reshape(-1, 2)[self.image]
-        slack = (FAR_OUTSIDE * sizes.max(1, initial=0))[:, None, None]
         with np.errstate(invalid="ignore"):
             bad = ~np.isin(v, (0, 1, 2)).all(1) | ~np.isfinite(self.boxes).all(1)
             bad |= ((v > 0) & ~np.isfinite(xy).all(2)).any(1)
             bad |= (self.boxes[:, 2:] <= self.boxes[:, :2]).any(1)
             bad |= ~(self.area >= 0) | ~np.isfinite(self.area) | ~(self.weight >= 0) | ~np.isfinite(self.weight)
             bad |= (self.head_size <= 0) | np.isinf(self.head_size)
-            outside = ((xy < -slack) | (xy > sizes[:, None] + slack)).any(2) & (v == 2) & (sizes[:, :1] > 0)
-        return bad | outside.any(1)
+        return bad | far_outside(self.keypoints, sizes).any(1)
 
     def problem(self, i: int) -> str | None:
         """What is wrong with object ``i``, in a few words, or None."""
@@ -186,7 +187,8 @@ class Annotations:
                 return f"keypoint '{name}' is not a finite number"
             inside = -slack <= x <= im.width + slack and -slack <= y <= im.height + slack
             if v == 2 and im.width > 0 and not inside:
-                return f"keypoint '{name}' is marked visible at ({x:g}, {y:g}), far outside the {im.width} x {im.height} picture"
+                where = f"({x:g}, {y:g}), far outside the {im.width} x {im.height} picture"
+                return f"keypoint '{name}' is marked visible at {where}"
         # After the keypoints: where a format has no boxes, they come from them.
         if not np.isfinite(self.boxes[i]).all():
             return "box is not finite"
@@ -218,15 +220,12 @@ class Annotations:
         listings: dict[str, set[str]] = {}
         missing = []
         for i, im in enumerate(self.images):
-            path = os.path.join(self.root, im.path)
-            folder, name = os.path.split(path)
+            folder, _, name = im.path.rpartition("/")
             if folder not in listings:
-                try:
-                    listings[folder] = set(os.listdir(folder))
-                except OSError:
-                    listings[folder] = set()
+                place = self.root / folder
+                listings[folder] = {p.name for p in place.iterdir()} if place.is_dir() else set()
             # A name that is not listed may still exist where the file system ignores case.
-            if name not in listings[folder] and not os.path.isfile(path):
+            if name not in listings[folder] and not self.image_path(i).is_file():
                 missing.append(i)
         return missing
 
@@ -262,7 +261,7 @@ class Annotations:
 
     @property
     def image_ids(self) -> list[int] | list[int | str]:
-        """The id of each image in COCO files and results: the source's own where all have one of their own, else 1, 2, ..."""
+        """Each image's id in COCO files and results: the source's where all have one of their own, else 1, 2, ..."""
         own = [im.id for im in self.images if im.id is not None]
         return own if len(own) == len(self.images) == len(set(own)) else list(range(1, len(self.images) + 1))
 
@@ -320,6 +319,19 @@ class Annotations:
         return replace(self, images=images)
 
 
+def far_outside(keypoints: Column, sizes: Column) -> NDArray[np.bool_]:
+    """Which visible keypoints lie too far outside their pictures to be true, ``[N, K]``.
+
+    Args:
+        keypoints: ``[N, K, 3]`` (x, y, v) in pixels of the picture.
+        sizes: ``[N, 2]`` width and height of each object's picture; where they are 0, unknown, nothing is far outside.
+    """
+    xy, slack = keypoints[..., :2], FAR_OUTSIDE * sizes.max(1)[:, None, None]
+    with np.errstate(invalid="ignore"):
+        far = ((xy < -slack) | (xy > sizes[:, None] + slack)).any(2)
+    return far & (keypoints[..., 2] == 2) & (sizes[:, :1] > 0)
+
+
 BOX_MARGIN = 1.2
 """The factor on the box around an object's keypoints, used where a format has no boxes of its own."""
 
@@ -332,5 +344,6 @@ def boxes_from_keypoints(keypoints: Column, margin: float = BOX_MARGIN) -> Colum
     low = np.where(labelled, points[..., :2], np.inf).min(1, initial=np.inf)
     high = np.where(labelled, points[..., :2], -np.inf).max(1, initial=-np.inf)
     low[~labelled.any((1, 2))] = np.nan
-    centre, half = (low + high) / 2, np.maximum((high - low) * margin, 1.0) / 2
-    return np.concatenate([centre - half, centre + half], 1)
+    with np.errstate(invalid="ignore"):  # an infinite keypoint gives no finite box, which is the truth
+        centre, half = (low + high) / 2, np.maximum((high - low) * margin, 1.0) / 2
+        return np.concatenate([centre - half, centre + half], 1)

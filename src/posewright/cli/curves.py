@@ -21,7 +21,7 @@ class Command:
       posewright curves runs/small runs/big logs/000/val.txt -o compare.png
     """
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN...")]
     """Run folders, metrics.csv files or val.txt files."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("curves.png")
     """The chart: .png, .svg, .pdf, .jpg or .webp."""

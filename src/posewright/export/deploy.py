@@ -18,14 +18,19 @@ class DeployedNet(nn.Module):
     """A checkpoint's net with decoding and presence behind it, its batch norms folded where that is possible.
 
     The checkpoint's own net is left as it was.
+
+    Args:
+        checkpoint: the trained net and its presence curve.
+        fuse: fold batch norms into convolutions.
     """
 
     presence: Tensor
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, fuse: bool = True) -> None:
         super().__init__()
         self.net = copy.deepcopy(checkpoint.net).cpu().float().eval()
-        self.net.fuse()
+        if fuse:
+            self.net.fuse()
         # The deployed graph runs on any engine's own layout.
         self.net = self.net.to(memory_format=torch.contiguous_format)
         self.register_buffer("presence", torch.tensor(checkpoint.presence, dtype=torch.float32))

@@ -12,7 +12,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def picture_size(path: str | Path) -> tuple[int, int]:
-    """The (width, height) in pixels of a picture as it is shown, which for EXIF orientations 5 to 8 is the stored one turned.
+    """The (width, height) in pixels of a picture as it is shown: EXIF orientations 5 to 8 turn the stored one.
 
     JPEG and PNG headers are read (some 20 microseconds a file); any other format is decoded.
 
@@ -33,13 +33,14 @@ def picture_size(path: str | Path) -> tuple[int, int]:
     except OSError as error:
         raise PosewrightError(error.strerror or "cannot be read", file=path) from None
     if found is None:
-        raise PosewrightError("is cut short: the picture's size is missing", file=path, fix="Fetch or export the file again")
+        what, fix = "is cut short: the picture's size is missing", "Fetch or export the file again"
+        raise PosewrightError(what, file=path, fix=fix)
     (width, height), orientation = found
     return (height, width) if orientation >= 5 else (width, height)
 
 
 def exif_orientation(exif: bytes) -> int:
-    """Tag 0x0112 (1..8) of the first directory of an EXIF block in TIFF form; 1 where it is missing or makes no sense."""
+    """Tag 0x0112 (1..8) of the first directory of an EXIF block, which is a TIFF file; 1 where there is no such."""
     if exif[:4] not in (b"II*\0", b"MM\0*"):
         return 1
     order: Literal["little", "big"] = "little" if exif[:1] == b"I" else "big"

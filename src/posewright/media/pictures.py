@@ -7,12 +7,9 @@ stderr.
 from __future__ import annotations
 
 import os
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +17,8 @@ from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError
 from posewright.files import whole_file
+from posewright.media.header import exif_orientation
+from posewright.media.quiet import QuietDecoders
 
 Picture = NDArray[np.uint8]
 
@@ -28,6 +27,7 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".
 
 if "OPENCV_LOG_LEVEL" not in os.environ:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our own error says it in one line
+_quiet = QuietDecoders()
 
 
 def read_picture(path: str | Path) -> Picture:
@@ -70,13 +70,13 @@ def decode_picture(data: bytes, name: str | Path = "picture") -> Picture:
     # IMREAD_UNCHANGED keeps transparency and depth but leaves EXIF alone, which JPEG never needs.
     flag = cv2.IMREAD_COLOR_RGB if kind == "JPEG" else cv2.IMREAD_UNCHANGED
     try:
-        with _quiet_decoders():
+        with _quiet:
             picture: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except cv2.error as error:
         raise PosewrightError(f"cannot be decoded: {error.err}", file=name) from None
     if picture is None:
         raise PosewrightError(f"is damaged or cut short: its {kind} data cannot be decoded", file=name, fix=_AGAIN)
-    return picture if kind == "JPEG" else _turned(_as_rgb(picture, name), _orientation(data, kind))
+    return picture if kind == "JPEG" else _turned(_as_rgb(picture, name, kind), _orientation(data, kind))
 
 
 def write_picture(path: str | Path, rgb: Picture, quality: int = 92) -> Path:
@@ -166,8 +166,10 @@ _WHOLE: dict[str, Callable[[bytes], bool]] = {
 # -- to 8-bit RGB, the right way up ------------------------------------------------------------------------------------
 
 
-def _as_rgb(picture: Any, name: str | Path) -> Picture:
+def _as_rgb(picture: Any, name: str | Path, kind: str) -> Picture:
     """What IMREAD_UNCHANGED gave (grey, BGR or BGRA, 8 or 16 bit) as 8-bit RGB."""
+    # libtiff's own conversion to 8 bits multiplies the colours with their opacity.
+    multiplied = kind == "TIFF" and picture.dtype == np.uint8
     if picture.dtype == np.uint16:
         picture = cv2.convertScaleAbs(picture, alpha=1 / 257)
     if picture.dtype != np.uint8:
@@ -179,43 +181,27 @@ def _as_rgb(picture: Any, name: str | Path) -> Picture:
     if channels == 2:  # grey and alpha
         picture = cv2.merge([picture[..., 0]] * 3 + [picture[..., 1]])
     if channels in (2, 4):
-        return _over_white(cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA))
+        return _over_white(cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA), multiplied)
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
-def _over_white(rgba: Picture) -> Picture:
+def _over_white(rgba: Picture, multiplied: bool) -> Picture:
     alpha = rgba[..., 3:]
     if (alpha == 255).all():
         return np.ascontiguousarray(rgba[..., :3])
-    blend = rgba[..., :3].astype(np.uint16) * alpha + np.uint16(255) * (255 - alpha.astype(np.uint16))
-    return ((blend + 127) // 255).astype(np.uint8)
+    opaque = rgba[..., :3].astype(np.uint32) * (255 if multiplied else alpha)
+    blend = opaque + 255 * (255 - alpha.astype(np.uint32))
+    return np.minimum((blend + 127) // 255, 255).astype(np.uint8)
 
 
 def _orientation(data: bytes, kind: str) -> int:
     """The EXIF orientation 1..8 of a PNG or WebP file; OpenCV has already obeyed that of the other formats."""
     if kind == "PNG":
         at = data.find(b"eXIf", 8)
-        return _tiff_orientation(data[at + 4 :]) if at > 0 else 1
+        return exif_orientation(data[at + 4 :]) if at > 0 else 1
     if kind == "WebP" and data[12:16] == b"VP8X":
         at = data.find(b"EXIF", 16)
-        return _tiff_orientation(data[at + 8 :].removeprefix(b"Exif\0\0")) if at > 0 else 1
-    return 1
-
-
-def _tiff_orientation(exif: bytes) -> int:
-    """Tag 0x0112 of the first directory of an EXIF block; 1 where it is missing or makes no sense."""
-    if exif[:4] not in (b"II*\0", b"MM\0*"):
-        return 1
-    order: Literal["little", "big"] = "little" if exif[:1] == b"I" else "big"
-
-    def number(at: int, size: int) -> int:
-        return int.from_bytes(exif[at : at + size], order)
-
-    directory = number(4, 4)
-    for entry in range(directory + 2, directory + 2 + 12 * number(directory, 2), 12):
-        if number(entry, 2) == 0x0112:
-            value = number(entry + 8, 2)
-            return value if 1 <= value <= 8 else 1
+        return exif_orientation(data[at + 8 :].removeprefix(b"Exif\0\0")) if at > 0 else 1
     return 1
 
 
@@ -228,58 +214,3 @@ def _turned(picture: Picture, orientation: int) -> Picture:
     if orientation in (2, 3, 6, 7):
         picture = picture[:, ::-1]
     return np.ascontiguousarray(picture)
-
-
-# -- decoders that talk ------------------------------------------------------------------------------------------------
-
-_DECODERS_SAY = tuple(b"Corrupt Premature Invalid Unsupported Inconsistent Warning, libpng".split())
-_quiet_lock = threading.Lock()
-_quiet_users = 0
-_quiet_state: tuple[int, int] | None = None
-
-
-@contextmanager
-def _quiet_decoders() -> Iterator[None]:
-    """Keep what libjpeg and libpng print to file descriptor 2 off the screen; pass on what anything else prints.
-
-    The two libraries, as OpenCV builds them, have no other switch. Threads may decode at the same time.
-    """
-    global _quiet_users, _quiet_state
-    with _quiet_lock:
-        _quiet_users += 1
-        if _quiet_users == 1:
-            _quiet_state = _divert_stderr()
-    try:
-        yield
-    finally:
-        with _quiet_lock:
-            _quiet_users -= 1
-            if _quiet_users == 0 and _quiet_state is not None:
-                _restore_stderr(*_quiet_state)
-
-
-def _divert_stderr() -> tuple[int, int] | None:
-    """Point descriptor 2 to a nameless file; return that file and a copy of the real one, or None without a stderr."""
-    try:
-        real = os.dup(2)
-    except OSError:
-        return None
-    if hasattr(os, "memfd_create"):
-        sink = os.memfd_create("posewright-decoders")
-    else:
-        with tempfile.TemporaryFile() as file:
-            sink = os.dup(file.fileno())
-    os.dup2(sink, 2)
-    return sink, real
-
-
-def _restore_stderr(sink: int, real: int) -> None:
-    os.dup2(real, 2)
-    os.close(real)
-    size = os.lseek(sink, 0, os.SEEK_END)
-    if size:
-        os.lseek(sink, 0, os.SEEK_SET)
-        others = [line for line in os.read(sink, size).splitlines(True) if not line.startswith(_DECODERS_SAY)]
-        if others:
-            os.write(2, b"".join(others))
-    os.close(sink)

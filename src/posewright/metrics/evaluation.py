@@ -42,6 +42,7 @@ class Evaluation:
         distance: ``[N, K]`` pixels, of all objects of the set: NaN where a keypoint does not count, infinite where it
             was not predicted.
         lengths: ``[N]`` pixels, NaN where left out.
+        sizes: ``[N]`` pixels, the longer side of each object's box.
         pck: one result for each threshold.
     """
 
@@ -55,6 +56,7 @@ class Evaluation:
     visible_only: bool
     distance: Array
     lengths: Array
+    sizes: Array
     pck: tuple[PckResult, ...]
 
     @property
@@ -92,7 +94,7 @@ class Evaluation:
 
     @property
     def by_keypoint(self) -> dict[str, dict[str, float]]:
-        """The same figures for each keypoint by name, with ``n``, how many were labelled (with or without a length)."""
+        """The same figures for each keypoint by name, with how many count: ``n`` in all, ``n_PCK`` with a length."""
         rows: dict[str, dict[str, float]] = {}
         for k, name in enumerate(self.skeleton.keypoints):
             row = {f"PCK@{t:g}": float(r.by_keypoint[k]) for t, r in zip(self.thresholds, self.pck, strict=True)}
@@ -100,6 +102,7 @@ class Evaluation:
             row["mean_error_px"] = _mean(pixels)
             row["median_error_px"] = float(np.median(pixels)) if len(pixels) else math.nan
             row["n"] = int((~np.isnan(self.distance[:, k])).sum())
+            row["n_PCK"] = int(self.pck[0].n_by_keypoint[k])
             rows[name] = row
         return rows
 
@@ -118,12 +121,13 @@ class Evaluation:
             f"Normaliser: {describe(self.normaliser)}.",
         ]
         if self.n_left_out:
-            why = "its head size is not known"
+            why = "no head size is labelled"
             if self.normaliser.keypoints:
-                why = "its two keypoints are not both labelled, or lie closer than a tenth of the box's longer side"
+                why = "its two keypoints are not both labelled, or closer than a tenth of the box's longer side"
                 if self.normaliser.kind == "head":
                     why = "neither a head size nor both of its keypoints are labelled"
-            lines.append(f"{self.n_left_out} of {self.n_objects} objects are left out of normalised figures: {why}.")
+            without = f"{self.n_left_out} of {self.n_objects} objects have no normaliser"
+            lines.append(f"{without} and are left out of PCK and NME: {why}.")
         if self.n_missing:
             lines.append(f"{self.n_missing} of {self.n_objects} objects have no prediction and count as misses.")
         partial = int(np.isinf(self.distance).sum())
@@ -159,11 +163,12 @@ class Evaluation:
     def worst(self, count: int) -> list[int]:
         """Indices of the objects with the largest mean error relative to their size, worst first.
 
-        An object without a length is judged by the mean of the others' lengths. Objects without any prediction are not
-        among them: there is nothing to look at.
+        An object without a length is judged by its box, of which the others' lengths are usually some share. Objects
+        without any prediction are not among them: there is nothing to look at.
         """
-        usual = float(np.nanmean(self.lengths)) if np.isfinite(self.lengths).any() else 1.0
-        lengths = np.where(np.isfinite(self.lengths), self.lengths, usual)
+        shares = self.lengths / self.sizes
+        usual = float(np.nanmedian(shares)) if np.isfinite(shares).any() else 1.0
+        lengths = np.where(np.isfinite(self.lengths), self.lengths, usual * self.sizes)
         means = object_means(self.distance / lengths[:, None], keep_empty=True)
         ranked = np.argsort(-np.where(np.isnan(means), -np.inf, means), kind="stable")
         return [int(i) for i in ranked[:count] if not np.isnan(means[i])]
@@ -218,6 +223,7 @@ def evaluate(
         visible_only=visible_only,
         distance=distance,
         lengths=lengths,
+        sizes=(truth.boxes[:, 2:] - truth.boxes[:, :2]).max(1, initial=0),
         pck=tuple(pck_of_distances(normalised, t) for t in wanted),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from posewright.annotations.json_file import is_number, load_json
 from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError
 from posewright.metrics.oks import assign
@@ -116,12 +116,7 @@ def _notes(truth: Annotations, used: int, spare: int, elsewhere: int) -> Iterabl
 
 
 def _load(path: Path) -> list[Any]:
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise PosewrightError(error.strerror or "cannot be read", file=path) from None
-    except (ValueError, RecursionError) as error:
-        raise PosewrightError(f"is not JSON: {str(error).splitlines()[0]}", file=path) from None
+    rows = load_json(path)
     if isinstance(rows, dict):
         what = "is a COCO data set with labels" if "annotations" in rows else "is a JSON object"
         raise PosewrightError(f"{what}, not COCO results", file=path, fix="Results are a list of records")
@@ -172,8 +167,7 @@ def _parse(
             raise PosewrightError(f"id {row['id']} is used twice", file=path, record=record)
         ids.add(row["id"])
     flat, k = row["keypoints"], len(truth.skeleton)
-    numbers = isinstance(flat, list) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in flat)
-    if not numbers:
+    if not isinstance(flat, list) or not all(map(is_number, flat)):
         raise PosewrightError("keypoints are not a list of numbers", file=path, record=record)
     if len(flat) != 3 * k:
         raise PosewrightError(
@@ -186,7 +180,7 @@ def _parse(
         bad = int(np.flatnonzero(~np.isfinite(points).all(1))[0])
         raise PosewrightError(f"keypoint '{truth.skeleton.keypoints[bad]}' is not finite", file=path, record=record)
     score = row.get("score", points[:, 2].mean())
-    if isinstance(score, bool) or not isinstance(score, (int, float)) or not math.isfinite(score):
+    if not is_number(score) or not math.isfinite(score):
         raise PosewrightError(f"score {score!r} is not a finite number", file=path, record=record)
     if str(name) not in places:
         return None

@@ -33,7 +33,7 @@ class Checkpoint:
         preset: the name it was asked for by.
         presence: (a, b) of ``presence = sigmoid(a * mean score + b)``.
         training: settings of the run that made it, its data and history, as plain JSON values.
-        metrics: measured figures by name, with their conventions.
+        metrics: measured figures by name, each with its "value" and the conventions it was measured by.
         terms: terms of the training data, in words.
     """
 

@@ -166,7 +166,7 @@ def _read_csv(lines: list[str], file: Path, given: Path) -> Run:
             raise PosewrightError(f"has more values than the {len(fields)} columns", file=file, record=record)
         values = {k: _number(v, k, file, record) for k, v in row.items() if v is not None and v.strip()}
         epoch = values.pop("epoch", math.nan)
-        if not epoch >= 0 or epoch != int(epoch):
+        if not (epoch >= 0 and epoch % 1 == 0):
             raise PosewrightError("has no epoch, a whole number from 0", file=file, record=record)
         # A Lightning log has one row for training and one for validation of the same epoch.
         rows.setdefault(int(epoch), {}).update(values)

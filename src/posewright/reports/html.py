@@ -57,7 +57,7 @@ th, td {{ padding: .28rem .9rem .28rem 0; text-align: left; border-bottom: 1px s
   white-space: nowrap; }}
 th {{ font-weight: 600; color: var(--faint); font-size: .9rem; }}
 td.number, th.number {{ text-align: right; }}
-tr.strong td {{ font-weight: 650; border-top: 2px solid var(--line); }}
+tr.strong td {{ font-weight: 700; border-top: 2px solid var(--line); }}
 figure {{ margin: 1.2rem 0; }}
 figure img, figure video {{ max-width: 100%; height: auto; border-radius: .4rem; background: #fff; display: block; }}
 figcaption {{ color: var(--faint); font-size: .9rem; margin-top: .4rem; max-width: 46rem; }}

@@ -105,12 +105,10 @@ def pck_curve(
             if x[0] <= mark <= x[-1] and np.isfinite(y).all():
                 at = float(np.interp(mark, x, y))
                 axes.plot(mark, at, "o", color=COLOURS[0], ms=5)
-                low = at > 0.85
-                axes.annotate(
-                    f"{at:.3f} at {mark:g}", (mark, at), (6, -14 if low else 8), textcoords="offset points", fontsize=9
-                )
+                # A PCK curve bends downwards: below and right of it there is room.
+                axes.annotate(f"{at:.3f} at {mark:g}", (mark, at), (6, -14), textcoords="offset points", fontsize=9)
     axes.set_ylim(0, 1.02)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, max(float(np.max(x)) for x, _ in curves.values()))
     _dress(axes, "share of labelled keypoints found", f"distance / {normaliser}")
     if len(curves) > 1:
         axes.legend(frameon=False, loc="lower right")

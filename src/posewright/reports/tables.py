@@ -58,8 +58,9 @@ def print_table(rows: Sequence[Row], caption: str = "", *, strong: Sequence[int]
         style = "bold" if i in marked else ""
         table.add_row(*[Text(cell_text(row.get(c)), style) for c in columns])
     console = Console()
-    if not console.is_terminal:
-        console.width = 160  # a file or pipe has no edge to cut columns at
+    # Rich would cut columns off at the edge; a line that the terminal wraps has lost nothing.
+    needed = console.measure(table, options=console.options.update(max_width=10_000)).maximum
+    console.width = max(console.width, needed)
     console.print(table)
     if caption:
         console.print(Text(caption, "dim"))

@@ -24,9 +24,14 @@ THUMB_ROOT = np.array([0.215, 0.285, 0.05])
 THUMB_BONES = np.array([0.47, 0.37, 0.31])
 
 RADII = np.array(
-    [(0.19, 0.128, 0.110, 0.090), (0.128, 0.104, 0.089, 0.074), (0.130, 0.106, 0.091, 0.076), (0.124, 0.100, 0.086, 0.072),
-     (0.112, 0.088, 0.076, 0.064)]
-)  # fmt: skip
+    [
+        (0.190, 0.128, 0.110, 0.090),
+        (0.128, 0.104, 0.089, 0.074),
+        (0.130, 0.106, 0.091, 0.076),
+        (0.124, 0.100, 0.086, 0.072),
+        (0.112, 0.088, 0.076, 0.064),
+    ]
+)
 """``[5, 4]``: half the flesh's thickness at each keypoint of thumb, index, middle, ring and little finger."""
 WRIST_RADIUS = 0.17
 
@@ -45,9 +50,9 @@ class Articulation:
     """The joint angles of one hand.
 
     Attributes:
-        angles: ``[5, 4]`` degrees. For the four fingers: spread towards the thumb's side, then the flexion of the three
-            joints from the knuckle on. For the thumb: its angle from the index bone in the palm's plane, its angle out of
-            that plane, then the flexion of its two joints.
+        angles: ``[5, 4]`` degrees. For the four fingers: spread towards the thumb's side, then the flexion of the
+            three joints from the knuckle on. For the thumb: its angle from the index bone in the palm's plane, its
+            angle out of that plane, then the flexion of its two joints.
         wrist: (flexion towards the palm, deviation towards the thumb) of the hand against the forearm, degrees.
     """
 
@@ -88,6 +93,11 @@ class HandShape:
     wrist_radius: float
     left: bool
 
+    @property
+    def breadth(self) -> float:
+        """Half the distance between the bones at the two sides of the wrist."""
+        return 0.58 * float(self.knuckles[0, 0])
+
     @classmethod
     def random(cls, rng: np.random.Generator) -> HandShape:
         """Draw a hand: long or short fingers, slender or stout, narrow or broad, left or right."""
@@ -108,6 +118,7 @@ class PosedHand:
         keypoints: ``[21, 3]`` in the order of the skeleton hand-21.
         along: ``[5, 3, 3]`` unit directions of the free bones of each finger.
         pad: ``[5, 3, 3]`` unit vectors from each of these bones towards its soft, palmar side; the nail lies opposite.
+        side: ``[5, 3]`` unit vectors across each finger, the same for all its bones.
         forearm: ``[3]`` unit vector from the wrist towards the elbow.
         forearm_side: ``[3]`` unit vector across the forearm, towards the thumb's side.
     """
@@ -116,13 +127,9 @@ class PosedHand:
     keypoints: Array
     along: Array
     pad: Array
+    side: Array
     forearm: Array
     forearm_side: Array
-
-    @property
-    def side(self) -> Array:
-        """``[5, 3, 3]`` unit vectors across each free bone."""
-        return np.cross(self.along, self.pad)
 
 
 def pose_hand(shape: HandShape, articulation: Articulation) -> PosedHand:
@@ -139,6 +146,7 @@ def pose_hand(shape: HandShape, articulation: Articulation) -> PosedHand:
     bend[1:] = np.column_stack([(0.12 - shape.knuckles[:, 0]) * 0.35, np.zeros(4), np.ones(4)])
     bend -= (bend * straight).sum(1, keepdims=True) * straight
     bend /= np.sqrt((bend * bend).sum(1, keepdims=True))
+    side = straight[:, [1, 2, 0]] * bend[:, [2, 0, 1]] - straight[:, [2, 0, 1]] * bend[:, [1, 2, 0]]
     flexion = np.cumsum(angles[:, 1:], axis=1)
     flexion[0] -= angles[0, 1]  # the thumb's second angle is no flexion
     cos, sin = np.cos(flexion)[..., None], np.sin(flexion)[..., None]
@@ -152,8 +160,9 @@ def pose_hand(shape: HandShape, articulation: Articulation) -> PosedHand:
 
     flex, deviation = np.deg2rad(articulation.wrist)
     forearm = np.array([np.sin(deviation) * np.cos(flex), -np.cos(deviation) * np.cos(flex), np.sin(flex)])
-    side = np.array([np.cos(deviation), np.sin(deviation), 0.0])
+    arm_side = np.array([np.cos(deviation), np.sin(deviation), 0.0])
     if shape.left:
         mirror = np.array([-1.0, 1.0, 1.0])
-        keypoints, along, pad, forearm, side = (v * mirror for v in (keypoints, along, pad, forearm, side))
-    return PosedHand(shape, keypoints, along, pad, forearm, side)
+        parts = (keypoints, along, pad, side, forearm, arm_side)
+        keypoints, along, pad, side, forearm, arm_side = (part * mirror for part in parts)
+    return PosedHand(shape, keypoints, along, pad, side, forearm, arm_side)

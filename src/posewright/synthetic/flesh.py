@@ -2,55 +2,89 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from posewright.synthetic.anatomy import Array, PosedHand
+from posewright.synthetic.surface import DepthBuffer
+from posewright.synthetic.view import View
 
 SKIN, SLEEVE, HELD = 1, 2, 3
 """Materials in the depth buffer."""
+SOFT = 0.08
+"""Palms: over what depth neighbouring flesh flows together."""
+RELIEF = 0.05
+"""Palms: the radius over which the palm's relief is evened out."""
+
+Link = tuple[int, int, float]
+"""Two points that a tapered capsule joins, and its softness in palms."""
+Face = tuple[int, int, int]
+"""Three points that a rounded triangle joins."""
 
 
-Shape = tuple[tuple[int, ...], int, float]
-"""Two points (a tapered capsule) or three (a rounded triangle's face), the material, the softness in palms."""
+@dataclass
+class Part:
+    """Shapes of one material, drawn together.
+
+    Attributes:
+        material: a number of the depth buffer.
+        links: tapered capsules.
+        faces: rounded triangles.
+        even: whether the relief of this part and what was drawn before is evened out.
+    """
+
+    material: int
+    links: list[Link]
+    faces: list[Face] = field(default_factory=list)
+    even: bool = False
 
 
 @dataclass
 class Solid:
-    """Shapes of one object, in its own frame; lengths in palms.
+    """One object in its own frame; lengths in palms.
 
     Attributes:
         points: ``[P, 3]`` corner points.
         radii: ``[P]``.
-        body: shapes whose relief is evened out together, drawn first.
-        limbs: shapes drawn over them as they are.
+        parts: drawn in this order; what is nearer covers what is farther whatever the order.
     """
 
     points: Array
     radii: Array
-    body: list[Shape]
-    limbs: list[Shape]
+    parts: list[Part]
+
+    def draw(self, buffer: DepthBuffer, view: View) -> None:
+        """Draw it as seen in a view."""
+        points = view.project(self.points)
+        radii = self.radii * view.scale_at(self.points)
+        for part in self.parts:
+            for face in part.faces:
+                corners = list(face)
+                buffer.triangle(points[corners].tolist(), radii[corners].tolist())
+            links = np.array(part.links)
+            a, b = links[:, :2].astype(np.int64).T
+            buffer.capsules(points[a], points[b], radii[a], radii[b], links[:, 2] * view.scale)
+            if part.even:
+                buffer.smooth(RELIEF * view.scale)
+            buffer.claim(part.material)
 
 
-class _Builder:
+def chain(*points: int, soft: float = 0.0) -> list[Link]:
+    """Tapered capsules from each point to the next."""
+    return [(a, b, soft) for a, b in pairwise(points)]
+
+
+class _Points:
     def __init__(self) -> None:
-        self.points: list[NDArray[np.float64]] = []
+        self.points: list[Array] = []
         self.radii: list[float] = []
-        self.body: list[Shape] = []
-        self.limbs: list[Shape] = []
 
-    def point(self, xyz: Array, radius: float) -> int:
+    def __call__(self, xyz: Array, radius: float) -> int:
         self.points.append(xyz)
         self.radii.append(radius)
         return len(self.points) - 1
-
-    def chain(self, to: list[Shape], *points: int, soft: float = 0.0, material: int = SKIN) -> None:
-        to += [((a, b), material, soft) for a, b in zip(points, points[1:], strict=False)]
-
-
-SOFT = 0.08
 
 
 def hand_solid(hand: PosedHand, forearm: float = 2.2, sleeve: float | None = None, cuff: float = 1.2) -> Solid:
@@ -58,83 +92,71 @@ def hand_solid(hand: PosedHand, forearm: float = 2.2, sleeve: float | None = Non
 
     Args:
         hand: bones in their places.
-        forearm: length of the forearm that is drawn, palms.
-        sleeve: where on the forearm a sleeve begins, palms from the wrist; None for a bare arm.
+        forearm: how far the arm is drawn, palms from the wrist.
+        sleeve: where on the arm a sleeve begins, palms from the wrist; None for a bare arm.
         cuff: thickness of the sleeve relative to the arm's.
     """
-    out = _Builder()
-    _palm(out, hand, forearm)
-    _fingers(out, hand)
+    point = _Points()
+    parts = [_palm(point, hand, forearm), _fingers(point, hand)]
     if sleeve is not None and sleeve < forearm:
-        _sleeve(out, hand, sleeve, forearm, cuff)
-    return Solid(np.array(out.points), np.array(out.radii), out.body, out.limbs)
+        parts.append(_sleeve(point, hand, sleeve, forearm, cuff))
+    return Solid(np.array(point.points), np.array(point.radii), parts)
 
 
-def _arm(out: _Builder, hand: PosedHand, at: float, wide: float, radius: float) -> tuple[int, int]:
+def _arm(point: _Points, hand: PosedHand, at: float, thicker: float = 1.0) -> tuple[int, int]:
     """The two points of the oval arm's cross-section at a distance from the wrist, the thumb's side first."""
-    centre = hand.keypoints[0] + hand.forearm * at
-    return out.point(centre + hand.forearm_side * wide, radius), out.point(centre - hand.forearm_side * wide, radius)
+    centre, grown = hand.keypoints[0] + hand.forearm * at, min(at, 2.4)
+    across = hand.forearm_side * (hand.shape.breadth * (0.84 + 0.1 * grown))
+    radius = hand.shape.wrist_radius * (0.92 + 0.28 * grown) * thicker
+    return point(centre + across, radius), point(centre - across, radius)
 
 
-def _palm(out: _Builder, hand: PosedHand, forearm: float) -> None:
+def _palm(point: _Points, hand: PosedHand, forearm: float) -> Part:
     """Forearm, back and palm of the hand, with the balls of the thumb and of the little finger."""
-    shape, wrist, fingers = hand.shape, hand.keypoints[0], hand.keypoints[1:].reshape(5, 4, 3)
-    mirror, thick = -1.0 if shape.left else 1.0, shape.wrist_radius
-    unit_x, unit_y, unit_z = np.array([mirror, 0, 0]), np.array([0, 1.0, 0]), np.array([0, 0, 1.0])
-    across = 0.58 * abs(shape.knuckles[0, 0])
-    radial = out.point(wrist + unit_x * across + unit_y * 0.04, thick * 0.92)
-    ulnar = out.point(wrist - unit_x * across + unit_y * 0.04, thick * 0.92)
-    heads = [out.point(fingers[f, 0] - unit_y * 0.05, shape.radii[f, 0] * 0.94) for f in range(1, 5)]
-    root, thumb = fingers[0, 0], fingers[0, 1]
-    ball = out.point(root + unit_z * 0.04 + hand.along[0, 0] * 0.08, shape.radii[0, 0] * 0.88)
-    neck = out.point(thumb, shape.radii[0, 1])
-    web_high = out.point(fingers[1, 0] * 0.76 + wrist * 0.24 + unit_z * 0.01, shape.radii[1, 0] * 0.85)
-    web_low = out.point(root + hand.along[0, 0] * shape.bones[0, 0] * 0.68, shape.radii[0, 1] * 0.72)
-    heel_low = out.point(wrist - unit_x * across * 1.12 + unit_y * 0.22 + unit_z * 0.06, thick * 0.86)
-    heel_high = out.point(fingers[4, 0] - unit_y * 0.2 + unit_z * 0.04 - unit_x * 0.01, shape.radii[4, 0] * 1.08)
-    near = _arm(out, hand, 0.34, across * 0.86, thick * 0.93)
-    far = _arm(out, hand, forearm, across * (1 + 0.22 * forearm), thick * (1 + 0.25 * forearm))
+    shape, fingers = hand.shape, hand.keypoints[1:].reshape(5, 4, 3)
+    breadth, thick = shape.breadth, shape.wrist_radius
+    x, y, z = np.diag([-1.0 if shape.left else 1.0, 1.0, 1.0])
+    radial = point(x * breadth + y * 0.04, thick * 0.92)
+    ulnar = point(-x * breadth + y * 0.04, thick * 0.92)
+    heads = [point(fingers[f, 0] - y * 0.05, shape.radii[f, 0] * 0.94) for f in range(1, 5)]
+    root, towards = fingers[0, 0], hand.along[0, 0]
+    ball = point(root + z * 0.04 + towards * 0.08, shape.radii[0, 0] * 0.88)
+    neck = point(fingers[0, 1], shape.radii[0, 1])
+    web_high = point(fingers[1, 0] * 0.76 + z * 0.01, shape.radii[1, 0] * 0.85)
+    web_low = point(root + towards * shape.bones[0, 0] * 0.68, shape.radii[0, 1] * 0.72)
+    heel_low = point(-x * breadth * 1.12 + y * 0.22 + z * 0.06, thick * 0.86)
+    heel_high = point(fingers[4, 0] - y * 0.2 + z * 0.04 - x * 0.01, shape.radii[4, 0] * 1.08)
+    near, far = _arm(point, hand, 0.34), _arm(point, hand, forearm)
 
-    for a, b, c in ((radial, ulnar, heads[3]), (radial, heads[3], heads[2]), (radial, heads[2], heads[1]),
-                    (radial, heads[1], heads[0]), (ball, web_high, web_low), (radial, ulnar, near[0]),
-                    (ulnar, near[0], near[1]), (near[0], near[1], far[0]), (near[1], far[0], far[1])):  # fmt: skip
-        out.body.append(((a, b, c), SKIN, 0.0))
-    out.chain(out.body, far[0], near[0], radial, heads[0])
-    out.chain(out.body, far[1], near[1], ulnar, heads[3])
-    out.chain(out.body, *heads)
-    out.chain(out.body, radial, ball, neck, soft=SOFT)
-    out.chain(out.body, web_low, web_high, soft=SOFT)
-    out.chain(out.body, heel_low, heel_high, soft=SOFT)
+    index, middle, ring, little = heads
+    faces = [(radial, ulnar, little), (radial, little, index), (index, middle, ring), (index, ring, little)]
+    faces += [(ball, web_high, web_low), (radial, ulnar, near[0]), (ulnar, *near), (*near, far[0]), (near[1], *far)]
+    links = chain(far[0], near[0], radial, index) + chain(far[1], near[1], ulnar, little) + chain(*heads)
+    links += chain(radial, ball, neck, soft=SOFT) + chain(web_low, web_high, soft=SOFT)
+    links += chain(heel_low, heel_high, soft=SOFT)
+    links += chain(ulnar, radial, little)  # the faces lean apart and gape along these edges
+    return Part(SKIN, links, faces, even=True)
 
 
-def _fingers(out: _Builder, hand: PosedHand) -> None:
+def _fingers(point: _Points, hand: PosedHand) -> Part:
     """Each finger is a chain of tapered capsules; the skin between their roots reaches a third up the first bone."""
     shape, fingers = hand.shape, hand.keypoints[1:].reshape(5, 4, 3)
-    roots = []
+    links: list[Link] = []
+    webs = []
     for f in range(5):
-        radii, pad = shape.radii[f], hand.pad[f]
-        first = 1 if f == 0 else 0
-        chain = [out.point(fingers[f, first] - pad[first] * radii[first] * 0.12, radii[first] * 0.92)]
-        for j in range(first, 2):
-            start, end = fingers[f, j], fingers[f, j + 1]
-            waist = start * 0.45 + end * 0.55 + pad[j] * radii[j + 1] * 0.12
-            chain.append(out.point(waist, (radii[j] * 0.45 + radii[j + 1] * 0.55) * 0.97))
-            chain.append(out.point(end, radii[j + 1]))
-            if j == 0:
-                roots.append(out.point(start * 0.72 + end * 0.28 + pad[0] * 0.02, radii[0] * 0.74))
-        tip = fingers[f, 3] - hand.along[f, 2] * radii[3] * 0.55
-        belly = fingers[f, 2] * 0.45 + tip * 0.55 + pad[2] * radii[3] * 0.16
-        chain += [out.point(belly, radii[3] * 1.08), out.point(tip, radii[3])]
-        out.chain(out.limbs, *chain[:3], soft=SOFT * 0.6)
-        out.chain(out.limbs, *chain[2:])
-    out.chain(out.limbs, *roots, soft=SOFT * 0.8)
+        radii, pad, first = shape.radii[f], hand.pad[f], 1 if f == 0 else 0
+        # A knuckle stands out on the back of the hand, not in the palm.
+        joints = [point(fingers[f, first] - pad[first] * radii[first] * 0.12, radii[first] * 0.92)]
+        joints += [point(fingers[f, j], radii[j]) for j in range(first + 1, 3)]
+        # The flesh of the tip ends half its thickness beyond the keypoint.
+        joints.append(point(fingers[f, 3] - hand.along[f, 2] * radii[3] * 0.55 + pad[2] * radii[3] * 0.06, radii[3]))
+        links += chain(*joints[:2], soft=SOFT * 0.6) + chain(*joints[1:])
+        if f:
+            webs.append(point(fingers[f, 0] * 0.72 + fingers[f, 1] * 0.28 + pad[0] * 0.02, radii[0] * 0.74))
+    return Part(SKIN, links + chain(*webs, soft=SOFT * 0.8))
 
 
-def _sleeve(out: _Builder, hand: PosedHand, start: float, end: float, cuff: float) -> None:
+def _sleeve(point: _Points, hand: PosedHand, start: float, end: float, cuff: float) -> Part:
     """Like the arm, thicker."""
-    across, thick = 0.58 * abs(hand.shape.knuckles[0, 0]), hand.shape.wrist_radius
-    (a, b), (c, d) = (
-        _arm(out, hand, at, across * (1 + 0.22 * at) * cuff**0.5, thick * (1 + 0.25 * at) * cuff) for at in (start, end)
-    )
-    out.limbs += [((a, b, c), SLEEVE, 0.0), ((b, c, d), SLEEVE, 0.0)]
-    out.chain(out.limbs, c, a, b, d, material=SLEEVE)
+    (a, b), (c, d) = _arm(point, hand, start, cuff), _arm(point, hand, end, cuff)
+    return Part(SLEEVE, chain(c, a, b, d), [(a, b, c), (b, c, d)])

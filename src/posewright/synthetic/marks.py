@@ -1,4 +1,4 @@
-"""What is drawn on skin rather than modelled: creases, wrinkles over the joints, nails, and where the skin is redder."""
+"""What is drawn on skin rather than modelled: creases, wrinkles over the joints, nails, redder places."""
 
 from __future__ import annotations
 
@@ -19,35 +19,34 @@ _PALM_LINES = np.array(
     ]
 )
 _ARC = np.deg2rad(np.linspace(-65, 65, 6))
-
-
-def _arcs(centre: Array, radius: Array, towards: Array, side: Array) -> Array:
-    """Arcs ``[M, 6, 3]`` on the skin around centres ``[M, 3]``, about the direction ``towards`` ``[M, 3]``."""
-    swing = np.cos(_ARC)[:, None] * towards[:, None] + np.sin(_ARC)[:, None] * side[:, None]
-    return centre[:, None] + swing * radius[:, None, None]
+# A nail's outline: along the finger (rounded at the root, blunt at the free edge) and around it.
+_TURN = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+_NAIL_REACH = np.sign(np.cos(_TURN)) * np.abs(np.cos(_TURN)) ** 0.7
+_NAIL_RISE, _NAIL_SWING = np.cos(0.8 * np.sin(_TURN)), np.sin(0.8 * np.sin(_TURN))
 
 
 def _lines(hand: PosedHand) -> tuple[Array, Array]:
-    """Creases as polylines ``[M, 6, 3]`` in the hand's frame, and how deep each is, 0..1."""
+    """Creases as polylines ``[37, 6, 3]`` in the hand's frame, and how deep each is, 0..1; the palm's come last."""
     shape, fingers = hand.shape, hand.keypoints[1:].reshape(5, 4, 3)
-    joint, radius = fingers[:, 1:3], shape.radii[:, 1:3]
-    pad = hand.pad[:, :2] + hand.pad[:, 1:]
-    pad = pad / np.linalg.norm(pad, axis=2, keepdims=True)
-    side, bent = hand.side[:, :2], (hand.along[:, :2] * hand.along[:, 1:]).sum(2)
-    centre, thick, inner, across = joint.reshape(-1, 3), radius.ravel(), pad.reshape(-1, 3), side.reshape(-1, 3)
-    groups = [(_arcs(centre, thick, inner, across), np.full(10, 0.8))]
-    base = fingers[1:, 0] * 0.66 + fingers[1:, 1] * 0.34
-    groups.append((_arcs(base, shape.radii[1:, 1] * 1.08, hand.pad[1:, 0], hand.side[1:, 0]), np.full(4, 0.9)))
+    # Across the inside of two joints of each finger and of the roots of four.
+    pad = (hand.pad[:, :2] + hand.pad[:, 1:]).reshape(10, 3)
+    pad /= np.sqrt((pad * pad).sum(1, keepdims=True))
+    centre = np.concatenate([fingers[:, 1:3].reshape(10, 3), fingers[1:, 0] * 0.66 + fingers[1:, 1] * 0.34])
+    radius = np.concatenate([shape.radii[:, 1:3].ravel(), shape.radii[1:, 1] * 1.08])[:, None, None]
+    inner = np.concatenate([pad, hand.pad[1:, 0]])
+    across = np.concatenate([np.repeat(hand.side, 2, axis=0), hand.side[1:]])
+    up, out = inner[:, None] * (radius * np.cos(_ARC)[:, None]), across[:, None] * (radius * np.sin(_ARC)[:, None])
+    lines = np.empty((37, 6, 3))
+    lines[:14] = centre[:, None] + up + out
     # Over a straight finger joint the skin of the back lies in folds, which a bent joint stretches away.
-    folds = np.clip((bent.ravel() - 0.6) * 1.6, 0, 0.55)
-    for shift in (-0.035, 0.03):
-        groups.append((_arcs(centre + hand.along[:, :2].reshape(-1, 3) * shift, thick, -inner, across * 0.7), folds))
-    palm = np.empty((3, 6, 3))
-    palm[..., :2], palm[..., 2] = _PALM_LINES, 0.13
+    back, along = centre[:10, None] - up[:10] + out[:10] * 0.7, hand.along[:, :2].reshape(10, 1, 3)
+    lines[14:24], lines[24:34] = back + along * 0.03, back - along * 0.035
+    lines[34:, :, :2], lines[34:, :, 2] = _PALM_LINES, 0.13
     if shape.left:
-        palm[..., 0] *= -1
-    groups.append((palm, np.ones(3)))
-    return np.concatenate([g[0] for g in groups]), np.concatenate([g[1] for g in groups])
+        lines[34:, :, 0] *= -1
+    bent = (hand.along[:, :2] * hand.along[:, 1:]).sum(2).ravel()
+    folds = np.minimum(np.maximum((bent - 0.6) * 1.6, 0), 0.55)
+    return lines, np.concatenate([np.full(10, 0.8), np.full(4, 0.9), folds, folds, np.ones(3)])
 
 
 def crease_map(hand: PosedHand, view: View, buffer: DepthBuffer, window: Window, strength: float) -> Picture:
@@ -62,10 +61,10 @@ def crease_map(hand: PosedHand, view: View, buffer: DepthBuffer, window: Window,
     runs = shown[:, :-1] & shown[:, 1:]
     points = ((seen[..., :2] - (left, top)) * 16).round().astype(np.int32)
     width = 1 if view.scale < 110 else 2
-    for row in np.flatnonzero(runs.any(1) & (depths > 0.05)):
-        value = float(depths[row] * strength * 70)
-        columns = np.flatnonzero(runs[row])
-        cv2.polylines(canvas, [points[row, columns[0] : columns[-1] + 2]], False, value, width, cv2.LINE_AA, 4)
+    first, last = runs.argmax(1).tolist(), (runs.shape[1] - runs[:, ::-1].argmax(1)).tolist()
+    for row in np.flatnonzero(runs.any(1) & (depths > 0.05)).tolist():
+        value = float(depths[row] * strength * 58)
+        cv2.polylines(canvas, [points[row, first[row] : last[row] + 1]], False, value, width, cv2.LINE_AA, 4)
     return cv2.GaussianBlur(canvas, (3, 3), 0.6)
 
 
@@ -81,7 +80,7 @@ def blush_map(hand: PosedHand, view: View, window: Window, strength: float) -> P
     """Where the skin is redder, ``uint8 [h, w]`` of the window: fingertips, knuckles and the balls of the hand."""
     left, top, right, bottom = window
     width, height = max(2, (right - left) // 4), max(2, (bottom - top) // 4)
-    canvas = np.zeros((height, width), np.uint8)
+    canvas: Picture = np.zeros((height, width), np.uint8)
     spots = view.project(hand.keypoints)[:, :2]
     reach = view.scale / 4
     for k, (x, y) in enumerate(((spots - (left, top)) / 4).round().astype(int).tolist()):
@@ -89,7 +88,7 @@ def blush_map(hand: PosedHand, view: View, window: Window, strength: float) -> P
             continue
         joint = (k - 1) % 4
         value, radius = ((0.5, 0.14), (0.45, 0.09), (0.3, 0.08), (1.0, 0.11))[joint]
-        cv2.circle(canvas, (x, y), max(1, round(radius * reach)), value * strength * 60, -1)
+        cv2.circle(canvas, (x, y), max(1, round(radius * reach)), value * strength * 34, -1)
     size = 2 * max(1, round(0.05 * reach)) + 1
     canvas = cv2.blur(canvas, (size, size))
     return cv2.resize(canvas, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
@@ -106,18 +105,16 @@ def draw_nails(picture: Picture, hand: PosedHand, view: View, buffer: DepthBuffe
         length: 1 for short nails, more where they reach beyond the fingertip.
     """
     shape, fingers = hand.shape, hand.keypoints[1:].reshape(5, 4, 3)
-    turn = np.linspace(0, 2 * np.pi, 12, endpoint=False)
-    swing, reach = 0.80 * np.sin(turn), np.cos(turn)
-    # Rounded at the root, blunt at the free edge.
-    reach = np.sign(reach) * np.abs(reach) ** 0.7
+    facing = -(hand.pad[:, 2] @ view.rotation[2]) > 0.12
+    if not facing.any():
+        return
     last = shape.bones[:, 2] - 0.1 * shape.radii[:, 3]
     middle, half = 0.72 * last * (1 + 0.12 * (length - 1)), 0.27 * last * length
     radius = shape.radii[:, 3] * 0.99
-    centre = fingers[:, 2, None] + hand.along[:, 2, None] * (middle[:, None] + half[:, None] * reach)[..., None]
-    around = -np.cos(swing)[:, None] * hand.pad[:, 2, None] + np.sin(swing)[:, None] * hand.side[:, 2, None]
+    centre = fingers[:, 2, None] + hand.along[:, 2, None] * (middle[:, None] + half[:, None] * _NAIL_REACH)[..., None]
+    around = _NAIL_RISE[:, None] * -hand.pad[:, 2, None] + _NAIL_SWING[:, None] * hand.side[:, None]
     seen = view.project(centre + around * radius[:, None, None])
-    facing = -(hand.pad[:, 2] @ view.rotation[2])
-    shown = (facing > 0.12) & (_on_surface(seen, buffer, 0.07 * view.scale).mean(1) > 0.6)
+    shown = facing & (_on_surface(seen, buffer, 0.07 * view.scale).mean(1) > 0.6)
     left, top, right, bottom = window
     for f in np.flatnonzero(shown):
         x0, y0 = np.maximum(seen[f, :, :2].min(0).astype(int) - 1, (left, top)).tolist()
@@ -127,5 +124,5 @@ def draw_nails(picture: Picture, hand: PosedHand, view: View, buffer: DepthBuffe
         cover = np.zeros((y1 - y0, x1 - x0), np.uint8)
         points = ((seen[f, :, :2] - (x0, y0)) * 16).round().astype(np.int32)
         cv2.fillConvexPoly(cover, points, 215, cv2.LINE_AA, 4)
-        light = cv2.add(shades[y0 - top : y1 - top, x0 - left : x1 - left], 12)
+        light = cv2.convertScaleAbs(shades[y0 - top : y1 - top, x0 - left : x1 - left], beta=12)
         blend(picture[y0:y1, x0:x1], paint(light, None, ramp), cover)

@@ -19,7 +19,7 @@ class Palette:
         main, draws = rng.random() * 180, rng.random((3, count + 1))
         spread = 18 if rng.random() < 0.4 else 90
         hsv[0, :, 0] = (main + (draws[0] - 0.5) * 2 * spread) % 180
-        hsv[0, :, 1] = 255 * np.clip(draws[1] ** 1.6 * rng.uniform(0.3, 1.0), 0, 1)
+        hsv[0, :, 1] = 255 * np.clip(draws[1] ** 1.6 * rng.uniform(0.2, 0.9), 0, 1)
         hsv[0, :, 2] = 255 * np.clip(0.08 + 0.9 * draws[2], 0, 1)
         self.colours = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0].astype(float)
 
@@ -30,7 +30,8 @@ class Palette:
 
 def skin_colour(rng: np.random.Generator) -> Colour:
     """The colour of somebody's skin, in some light."""
-    r, g, b = (TONES[int(rng.random() ** 1.2 * len(TONES))] * (0.7 + 0.4 * rng.random()) + rng.normal(size=3) * 8).tolist()
+    tone = TONES[int(rng.random() ** 1.2 * len(TONES))] * (0.7 + 0.4 * rng.random())
+    r, g, b = (tone + rng.normal(size=3) * 8).tolist()
     return max(0.0, min(255.0, r)), max(0.0, min(255.0, g)), max(0.0, min(255.0, b))
 
 
@@ -50,8 +51,10 @@ def background(rng: np.random.Generator, width: int, height: int, clutter: float
     for i in rng.permutation(chosen).tolist():
         layers[i](rng, picture, palette)
     if soft:
-        size = 2 * int(1 + rng.random() ** 2 * 0.016 * max(width, height)) + 1
-        picture = cv2.blur(cv2.blur(picture, (size, size)), (size, size))
+        size = 2 * int(1 + rng.random() ** 2 * 0.008 * max(width, height)) + 1
+        small = cv2.resize(picture, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        small = cv2.blur(cv2.blur(small, (size, size)), (size, size))
+        picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.3 * clutter:
         layers[int(rng.random() * len(layers))](rng, picture, palette)
     if rng.random() < 0.4:
@@ -65,18 +68,19 @@ def background(rng: np.random.Generator, width: int, height: int, clutter: float
 def _ground(rng: np.random.Generator, width: int, height: int, palette: Palette) -> Picture:
     """A wall: clouds of colour from several octaves, or a plain gradient."""
     corners = np.array([palette.pick(rng) for _ in range(4)]).reshape(2, 2, 3).clip(0, 255).astype(np.uint8)
-    picture = cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR)
     strength = rng.random() * 0.75
     cells = 2.0 + rng.random() * 3
+    ground = cv2.resize(corners, (64, 64), interpolation=cv2.INTER_LINEAR)
     while strength > 0.06 and cells < 60:
         grid = rng.integers(0, 256, (max(2, int(cells * height / width)), int(cells) + 1, 3), np.uint8)
-        if rng.random() < 0.5:
-            grid[..., 1:] = grid[..., :1]
-        cloud = cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC if cells < 20 else cv2.INTER_LINEAR)
-        picture = cv2.addWeighted(picture, 1 - strength * 0.6, cloud, strength * 0.6, 0)
+        # Mostly light and dark; a wall rarely changes its hue.
+        tint = rng.random() ** 2 * 0.6
+        grid = cv2.addWeighted(grid, tint, cv2.merge([grid[..., 0]] * 3), 1 - tint, 0)
+        cloud = cv2.resize(grid, (64, 64), interpolation=cv2.INTER_CUBIC)
+        ground = cv2.addWeighted(ground, 1 - strength * 0.6, cloud, strength * 0.6, 0)
         strength *= 0.55
         cells *= 2.4
-    return picture
+    return cv2.resize(ground, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def _texture(rng: np.random.Generator, picture: Picture) -> None:
@@ -86,7 +90,7 @@ def _texture(rng: np.random.Generator, picture: Picture) -> None:
     cut_w, cut_h = (max(8, int(s * (0.25 + 0.7 * rng.random()))) for s in (min(width, 500), min(height, 500)))
     x, y = int(rng.random() * (512 - cut_w)), int(rng.random() * (512 - cut_h))
     grain = cv2.resize(tile[y : y + cut_h, x : x + cut_w], (width, height), interpolation=cv2.INTER_LINEAR)
-    strength = 0.15 + rng.random() * 0.7
+    strength = 0.1 + rng.random() ** 2 * 0.6
     cv2.addWeighted(picture, 1, cv2.merge([grain] * 3), strength, -128 * strength, dst=picture)
 
 

@@ -9,86 +9,121 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
+"""``float32``; loosely typed, as OpenCV's stubs say little about what they return."""
+Array = NDArray[np.float64]
 Window = tuple[int, int, int, int]
 Point = Sequence[float]
 
 FAR = -1e6
 """The depth of a pixel that shows no shape."""
+_CHUNK = 32_768
+"""Pixels computed together."""
 
 
 class DepthBuffer:
     """What is nearest to the viewer at every pixel.
 
+    Shapes are drawn first and then claimed: :meth:`claim` gives a material to everything that has come nearer since the
+    last claim, which costs less than writing a material with each shape.
+
     Attributes:
         depth: ``float32 [H, W]``, z of the nearest surface, ``FAR`` where there is none.
-        material: ``uint8 [H, W]``, the number given with the nearest surface, 0 where there is none.
+        material: ``uint8 [H, W]``, the material of the nearest claimed surface, 0 where there is none.
     """
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
         self.depth: Floats = np.full((height, width), FAR, np.float32)
         self.material: NDArray[np.uint8] = np.zeros((height, width), np.uint8)
+        self._claimed = self.depth.copy()
         self._xs = np.arange(width, dtype=np.float32)[None, :]
         self._ys = np.arange(height, dtype=np.float32)[:, None]
 
-    def capsule(self, a: Point, b: Point, ra: float, rb: float, material: int, soft: float = 0.0) -> None:
-        """Draw a tapered capsule.
+    def claim(self, material: int) -> None:
+        """Give a material (1..255) to everything that has come nearer since the last claim."""
+        np.copyto(self.material, material, where=self.depth > self._claimed, casting="unsafe")
+        np.copyto(self._claimed, self.depth)
+
+    def capsules(self, a: Array, b: Array, ra: Array, rb: Array, soft: Array) -> None:
+        """Draw N tapered capsules.
 
         Args:
-            a, b: (x, y, z) of the two ends of its axis, pixels.
-            ra, rb: radii at the two ends, pixels.
-            material: number written where it is nearest.
-            soft: where its surface and the one already there differ by less than this depth, the two flow into one
-                another; 0 for a sharp edge.
+            a, b: ``[N, 3]`` (x, y, z) of the two ends of each axis, pixels.
+            ra, rb: ``[N]`` radii at the two ends, pixels.
+            soft: ``[N]``; where a surface and what is already there differ by less than this depth, the two flow into
+                one another; 0 for a sharp edge.
         """
-        (ax, ay, az), (bx, by, bz) = a, b
-        window = self._clip(min(ax - ra, bx - rb), min(ay - ra, by - rb), max(ax + ra, bx + rb), max(ay + ra, by + rb))
-        if window is None:
-            return
-        left, top, right, bottom = window
-        dx, dy, dz, dr = bx - ax, by - ay, bz - az, rb - ra
-        px, py = self._xs[:, left:right] - ax, self._ys[top:bottom] - ay
+        d = b - a
+        length2 = d[:, 0] ** 2 + d[:, 1] ** 2
+        # Seen end on, one end's disc would hold the other's and A below would not be negative: widen the narrower end,
+        # behind or before the other, until it is.
+        limit = np.sqrt(np.maximum(length2 - 0.25, 0))
+        ra, rb = np.maximum(ra, rb - limit), np.maximum(rb, ra - limit)
+        dr = rb - ra
+        low = np.minimum(a[:, :2] - ra[:, None], b[:, :2] - rb[:, None])
+        high = np.maximum(a[:, :2] + ra[:, None], b[:, :2] + rb[:, None])
+        low = np.maximum(np.floor(low), 0).astype(np.int64)
+        high = np.minimum(np.ceil(high) + 1, (self.width, self.height)).astype(np.int64)
+        span = high - low
+        shown = np.flatnonzero((span > 0).all(1))
+        area = span.prod(1)[shown]
+        order = shown[np.argsort(-area, kind="stable")]
         # The sphere at t in 0..1 reaches the height z(t) + sqrt(q(t)) over a pixel, with q(t) = A t^2 + 2 B t + C. The
-        # surface is the largest of these; setting the derivative to zero gives t in closed form. A negative root means
-        # that no sphere lies over the pixel: the NaN it leaves compares as "not nearer" in _merge.
-        coef_a = min(dr * dr - dx * dx - dy * dy, -0.25)  # a capsule that points at the viewer has A >= 0: keep it concave
-        coef_b = (px * dx + ra * dr) + py * dy
-        coef_c = (ra * ra - px * px) - py * py
+        # surface is the largest of these. In u = A t + B, q = (u^2 - D) / A with D = B^2 - A C, and the derivative is
+        # zero at u = -dz sqrt(D / (dz^2 - A)); t in 0..1 is u in B + A .. B. Where D or q is negative no sphere lies
+        # over the pixel, and the NaN that its root leaves is passed over by _merge.
+        coef_a = np.minimum(dr * dr - length2, -0.25)
+        steep = -d[:, 2] / np.sqrt(d[:, 2] ** 2 - coef_a)
+        x0, y0 = low[:, 0] - a[:, 0], low[:, 1] - a[:, 1]
+        columns = (x0, y0, d[:, 0], d[:, 1], ra * dr, ra * ra, coef_a, steep, 1 / coef_a, d[:, 2] / coef_a, a[:, 2])
+        table = np.array(columns, np.float32)[:, :, None, None]
+        corners, softness = np.concatenate([low, high], 1).tolist(), soft.tolist()
+        first = 0
         with np.errstate(invalid="ignore"):
-            t = coef_c * -coef_a
-            t += coef_b * coef_b
-            np.sqrt(t, out=t)
-            t *= -dz / math.sqrt(dz * dz - coef_a)
-            t -= coef_b
-            t *= 1 / coef_a
-            np.maximum(t, 0, out=t)
-            np.minimum(t, 1, out=t)
-            q = t * coef_a
-            coef_b *= 2
-            q += coef_b
-            q *= t
-            q += coef_c
-            z = np.sqrt(q, out=q)
-            t *= dz
-            t += az
-            z += t
-            self._merge(window, z, material, soft)
+            while first < len(order):
+                # Windows of about one size are computed together, as many as fit the cache: small ones cost little more
+                # than the calls themselves.
+                chunk = order[first : first + max(1, _CHUNK // int(area[first:].max()))]
+                first += len(chunk)
+                z = self._heights(table[:, chunk], *span[chunk].max(0).tolist())
+                for i, row in enumerate(chunk.tolist()):
+                    left, top, right, bottom = window = corners[row]
+                    self._merge(window, z[i, : bottom - top, : right - left], softness[row])
 
-    def triangle(
-        self, corners: Sequence[Point], radii: Sequence[float], material: int, soft: float = 0.0
-    ) -> None:
+    def _heights(self, table: Floats, width: int, height: int) -> Floats:
+        """z of capsules over windows of one size; see :meth:`capsules` for the symbols."""
+        x0, y0, dx, dy, rdr, r2, coef_a, steep, inverse_a, slope, z0 = table
+        px, py = self._xs[:, :width] + x0, self._ys[:height] + y0
+        coef_b = (px * dx + rdr) + py * dy
+        disc = (px * px - r2) * coef_a + py * py * coef_a
+        disc += coef_b * coef_b
+        u = np.sqrt(disc)
+        u *= steep
+        np.maximum(u, coef_b + coef_a, out=u)
+        np.minimum(u, coef_b, out=u)
+        z = u * u
+        z -= disc
+        z *= inverse_a
+        np.sqrt(z, out=z)
+        u -= coef_b
+        u *= slope
+        u += z0
+        z += u
+        return z
+
+    def triangle(self, corners: Sequence[Point], radii: Sequence[float]) -> None:
         """Draw the flat face of a rounded triangle; its rounded edges are three capsules that the caller adds.
 
         Args:
             corners: three times (x, y, z), pixels.
             radii: three times how far the face lies in front of the corner, pixels.
-            material, soft: as in :meth:`capsule`.
         """
         nx, ny, nz = _normal(*corners)
         length = math.sqrt(nx * nx + ny * ny + nz * nz)
@@ -97,7 +132,7 @@ class DepthBuffer:
         k = math.copysign(1 / length, nz)
         face = [(x + r * k * nx, y + r * k * ny, z + r * k * nz) for (x, y, z), r in zip(corners, radii, strict=True)]
         xs, ys = [p[0] for p in face], [p[1] for p in face]
-        window = self._clip(min(xs), min(ys), max(xs), max(ys))
+        window = self._clip(min(xs) - 1, min(ys) - 1, max(xs) + 1, max(ys) + 1)
         nx, ny, nz = _normal(*face)
         if window is None or abs(nz) < 1e-6:
             return
@@ -105,29 +140,32 @@ class DepthBuffer:
         mask = np.zeros((bottom - top, right - left), np.uint8)
         points = np.array([(round((x - left) * 16), round((y - top) * 16)) for x, y, _ in face], np.int32)
         cv2.fillConvexPoly(mask, points, 1, cv2.LINE_8, 4)
+        cv2.polylines(mask, [points], True, 1, 2, cv2.LINE_8, 4)  # neighbouring faces that lean apart leave no crack
         x, y, z0 = face[0]
         z = (self._xs[:, left:right] * (-nx / nz)) + (self._ys[top:bottom] * (-ny / nz) + ((x * nx + y * ny) / nz + z0))
-        z[mask == 0] = np.nan
-        self._merge(window, z, material, soft)
+        np.minimum(z, max(p[2] for p in face), out=z)  # a steep face soars beyond its corners
+        depth = self.depth[top:bottom, left:right]
+        np.maximum(depth, z, out=depth, where=mask.view(bool))
 
     def smooth(self, radius: float) -> None:
-        """Even out the relief of everything drawn so far, and close cracks of one pixel; ``radius`` in pixels."""
-        window = self.window()
-        if window is None:
+        """Even out the relief of everything drawn so far, outline unchanged; ``radius`` in pixels."""
+        drawn = (self.depth > 0.5 * FAR).view(np.uint8)
+        x, y, width, height = cv2.boundingRect(drawn)
+        if not width:
             return
-        left, top, right, bottom = window
-        size = 2 * max(1, round(radius)) + 1
-        depth, material = self.depth[top:bottom, left:right], self.material[top:bottom, left:right]
-        cross = np.ones((3, 3), np.uint8)
-        material[...] = cv2.morphologyEx(material, cv2.MORPH_CLOSE, cross)
-        closed = cv2.morphologyEx(depth, cv2.MORPH_CLOSE, cross)
-        drawn = (material > 0).astype(np.float32)
-        total = cv2.blur(closed * drawn, (size, size), borderType=cv2.BORDER_CONSTANT)
-        share = cv2.blur(drawn, (size, size), borderType=cv2.BORDER_CONSTANT)
-        np.divide(total, share, out=depth, where=material > 0)
+        part = (slice(y, y + height), slice(x, x + width))
+        drawn, depth = drawn[part], self.depth[part]
+        # Half the resolution is enough for what is going to be blurred.
+        weight = drawn[::2, ::2].astype(np.float32)
+        size = 2 * max(1, round(radius / 2)) + 1
+        total: Floats = cv2.blur(depth[::2, ::2] * weight, (size, size), borderType=cv2.BORDER_CONSTANT)
+        share = cv2.blur(weight, (size, size), borderType=cv2.BORDER_CONSTANT)
+        np.maximum(share, 1e-3, out=share)
+        total /= share
+        cv2.copyTo(cv2.resize(total, (width, height), interpolation=cv2.INTER_LINEAR), drawn, depth)
 
     def window(self) -> Window | None:
-        """The smallest window (left, top, right, bottom) that holds everything drawn, or None."""
+        """The smallest window (left, top, right, bottom) that holds everything claimed, or None."""
         x, y, width, height = cv2.boundingRect(self.material)
         return (x, y, x + width, y + height) if width else None
 
@@ -136,23 +174,22 @@ class DepthBuffer:
         right, bottom = min(math.ceil(x1) + 1, self.width), min(math.ceil(y1) + 1, self.height)
         return (left, top, right, bottom) if left < right and top < bottom else None
 
-    def _merge(self, window: Window, z: Floats, material: int, soft: float) -> None:
-        """Write a surface where it is nearest; NaN marks pixels that it does not cover."""
+    def _merge(self, window: Sequence[int], z: Floats, soft: float) -> None:
+        """Keep a surface where it is nearest; NaN marks pixels that it does not cover."""
         left, top, right, bottom = window
         depth = self.depth[top:bottom, left:right]
-        nearer = z > depth
-        if soft > 0:
-            # Polynomial smooth maximum: adds (k - |z - depth|)^2 / 4k within k.
-            gap = np.abs(z - depth)
-            np.subtract(soft, gap, out=gap)
-            np.fmax(gap, 0, out=gap)
-            np.copyto(depth, z, where=nearer)
-            gap *= gap
-            gap *= 0.25 / soft
-            depth += gap
-        else:
-            np.copyto(depth, z, where=nearer)
-        np.copyto(self.material[top:bottom, left:right], material, where=nearer, casting="unsafe")
+        if soft <= 0:
+            np.fmax(depth, z, out=depth)
+            return
+        # Polynomial smooth maximum: adds (k - |z - depth|)^2 / 4k within k.
+        gap = z - depth
+        np.abs(gap, out=gap)
+        gap -= soft
+        np.fmin(gap, 0, out=gap)
+        np.fmax(depth, z, out=depth)
+        gap *= gap
+        gap *= 0.25 / soft
+        depth += gap
 
 
 def _normal(a: Point, b: Point, c: Point) -> tuple[float, float, float]:

@@ -28,7 +28,7 @@ class View:
     centre: tuple[float, float]
 
     def project(self, points: Array) -> Array:
-        """Map ``[..., 3]`` points of the hand's frame to (x, y, z): pixels of the picture, and depth in the same unit."""
+        """Map points ``[..., 3]`` of the hand's frame to (x, y, z): pixels of the picture, depth in the same unit."""
         seen = points @ self.rotation.T - self.middle
         near = self.scale * self.distance / np.maximum(self.distance - seen[..., 2:], 0.3)
         return seen * (1, -1, 1) * near + (*self.centre, 0)

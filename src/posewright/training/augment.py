@@ -99,7 +99,7 @@ def negative_box(
     """
     for _ in range(tries):
         length = min(side * rng.uniform(0.25, 1.0), *size)
-        x, y = rng.uniform(-0.5, np.array(size) - length + 0.5)
+        x, y = rng.uniform(-0.5, np.array(size) - length - 0.5)
         box = np.array([x, y, x + length, y + length])
         apart = (boxes[:, 2:] <= box[:2]).any(1) | (boxes[:, :2] >= box[2:]).any(1)
         if apart.all():

@@ -300,9 +300,11 @@ def _finish(
             "history": history.rows,
         },
         metrics={
-            f"PCK@{config.threshold:g}": round(score, 5),
-            "normaliser": str(annotations.skeleton.normaliser),
-            "on": f"{len(val.dataset)} validation objects, best of {len(history.rows)} epochs",
+            f"PCK@{config.threshold:g}": {
+                "value": round(score, 5),
+                "normaliser": str(annotations.skeleton.normaliser),
+                "data": f"{len(val.dataset)} validation objects, best of {len(history.rows)} epochs",
+            }
         },
         terms=terms,
     )

@@ -1,0 +1,91 @@
+"""COCO annotations as columns of the table of objects; ``coco.py`` tells the origins."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from posewright.annotations.coco_write import CORNER
+from posewright.annotations.json_file import is_number, number_rows
+from posewright.annotations.tables import boxes_from_keypoints
+
+
+def object_columns(
+    entries: list[dict[str, Any]], stored: int, order: list[int] | None = None
+) -> tuple[dict[str, Any], dict[int, str]]:
+    """COCO annotations as columns of the table of objects, in posewright's frame.
+
+    Args:
+        entries: N annotations.
+        stored: how many keypoints each has in the file.
+        order: which of them to take, in which order; None for all.
+
+    Returns:
+        The columns by name, and what is wrong with the rows that do not fit.
+    """
+    n, nothing = len(entries), [0] * (3 * stored)
+    flat, problems = number_rows([e.get("keypoints") or nothing for e in entries], (3 * stored,))
+    problems = {i: f"keypoints: {what}" for i, what in problems.items()}
+    keypoints = flat.reshape(n, stored, 3)
+    keypoints = keypoints if order is None else keypoints[:, order]
+    keypoints[keypoints[..., 2] == 0] = 0
+
+    unknown = [np.nan] * 4
+    corner, wrong = number_rows([unknown if e.get("bbox") is None else e["bbox"] for e in entries], (4,))
+    problems |= {i: f"bbox: {what}" for i, what in wrong.items() if i not in problems}
+    boxes = np.concatenate([corner[:, :2], corner[:, :2] + corner[:, 2:]], 1) - CORNER
+    boxless = np.array([e.get("bbox") is None for e in entries], bool)
+    boxes[boxless] = boxes_from_keypoints(keypoints[boxless])
+    for i in np.flatnonzero(boxless & ~(keypoints[..., 2] != 0).any(1)):
+        problems.setdefault(int(i), "has neither a box nor a labelled keypoint")
+
+    scalars, wrong = number_rows([_scalars(e) for e in entries], (len(_SCALARS),))
+    problems |= {i: f"{', '.join(_SCALARS)}: {what}" for i, what in wrong.items() if i not in problems}
+    area, iscrowd, track, head_size, weight = scalars.T
+    polygons, wrong = _polygons([e.get("segmentation") or [] for e in entries])
+    problems |= {i: what for i, what in wrong.items() if i not in problems}
+    columns = {
+        "keypoints": keypoints,
+        "boxes": boxes,
+        "iscrowd": np.nan_to_num(iscrowd) != 0,
+        "area": np.where([e.get("area") is None for e in entries], (boxes[:, 2:] - boxes[:, :2]).prod(1), area),
+        "weight": weight,
+        "track": np.nan_to_num(track, nan=-1).astype(np.int64),
+        "head_size": head_size,
+        "polygons": polygons,
+    }
+    return columns, problems
+
+
+_SCALARS = {"area": np.nan, "iscrowd": 0, "track_id": -1, "head_size": np.nan, "weight": 1}
+"""Fields of one number, and what stands for a missing one."""
+
+
+def _scalars(entry: dict[str, Any]) -> list[Any]:
+    values = [entry.get(name) for name in _SCALARS]
+    if isinstance(values[1], bool):
+        values[1] = int(values[1])
+    return [missing if v is None else v for v, missing in zip(values, _SCALARS.values())]
+
+
+def _polygons(rows: list[Any]) -> tuple[list[Any], dict[int, str]]:
+    """Each row's polygons as arrays ``[P, 2]``; run-length masks stay as they are."""
+    out: list[Any] = []
+    problems: dict[int, str] = {}
+    flat: list[Any] = []
+    for i, row in enumerate(rows):
+        fits = isinstance(row, list) and all(isinstance(p, list) and p and len(p) % 2 == 0 for p in row)
+        if not fits and not isinstance(row, dict):
+            problems[i] = "segmentation is neither a list of polygons (x1, y1, x2, y2, ...) nor a run-length mask"
+        out.append(row if fits or isinstance(row, dict) else [])
+        flat += out[-1] if fits else []
+    numbers = np.array(list(chain.from_iterable(flat)))
+    if len(numbers) and numbers.dtype.kind not in "iuf":
+        for i, row in enumerate(out):
+            if isinstance(row, list) and not all(is_number(v) for p in row for v in p):
+                problems[i], out[i] = "segmentation holds what is not a number", []
+        return _polygons(out)[0], problems
+    pieces = iter(np.split(numbers - CORNER, np.cumsum([len(p) for p in flat])[:-1]))
+    return [row if isinstance(row, dict) else [next(pieces).reshape(-1, 2) for _ in row] for row in out], problems

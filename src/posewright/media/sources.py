@@ -1,0 +1,228 @@
+"""What a command takes for pictures: files, folders, patterns and videos, read one frame at a time."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posewright.errors import PosewrightError
+from posewright.media.pictures import ENDINGS, read_picture
+
+VIDEO_ENDINGS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
+"""What a video file's name ends with, in lower case."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture to work on.
+
+    Attributes:
+        image: ``uint8 [H, W, 3]`` RGB, the right way up.
+        path: the picture's or the video's file.
+        frame: number of the frame in a video, counted from 0; None for a picture.
+        time: seconds from the video's first frame; None for a picture.
+    """
+
+    image: NDArray[np.uint8]
+    path: Path
+    frame: int | None = None
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """One thing a person named: a picture, a folder of pictures or a video.
+
+    Attributes:
+        name: for the files made from it; no two sources of one call share it.
+        kind: "picture", "folder" or "video".
+        path: the file or folder.
+        pictures: the picture files, in order; empty for a video.
+    """
+
+    name: str
+    kind: str
+    path: Path
+    pictures: tuple[Path, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many frames it has; for a video as many as its header says, 0 where it does not say."""
+        return len(self.pictures) if self.kind != "video" else video_info(self.path).frames
+
+    def frames(self, bad: Callable[[PosewrightError], None] | None = None) -> Iterator[Frame]:
+        """Read it, one frame at a time.
+
+        Args:
+            bad: is handed the error of each file that cannot be read, which is then left out; raised where None.
+        """
+        if self.kind == "video":
+            yield from _skipping(video_frames(self.path), bad)
+        for path in self.pictures:
+            try:
+                image = read_picture(path)
+            except PosewrightError as error:
+                if bad is None:
+                    raise
+                bad(error)
+                continue
+            yield Frame(image, path)
+
+
+def find_sources(specs: Sequence[str | Path], exclude: Path | None = None) -> list[Source]:
+    """What the arguments of a command stand for.
+
+    Args:
+        specs: picture and video files, folders (with their subfolders, sorted by path), and patterns such as
+            ``"shots/*.png"``, of which each match counts as if it had been named.
+        exclude: a folder whose pictures are left out: where results are written to.
+
+    Raises:
+        PosewrightError: where something does not exist, a pattern matches nothing, or a folder holds no picture.
+    """
+    taken: set[str] = set()
+    sources = []
+    for path in (path for spec in specs for path in _expanded(spec)):
+        name = _free_name(path.resolve().stem if path.is_file() else path.resolve().name, taken)
+        if path.is_dir():
+            sources.append(Source(name, "folder", path, tuple(_pictures_in(path, exclude))))
+        elif path.suffix.lower() in VIDEO_ENDINGS:
+            sources.append(Source(name, "video", path))
+        else:
+            sources.append(Source(name, "picture", path, (path,)))
+    return sources
+
+
+def _expanded(spec: str | Path) -> list[Path]:
+    path, text = Path(spec), str(spec)
+    if path.exists():
+        return [path]
+    if glob.has_magic(text):
+        found = [Path(p) for p in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207  takes absolute patterns
+        files = [p for p in found if p.is_file()] or found
+        if not files:
+            raise PosewrightError(f"no file matches '{text}'")
+        return files
+    raise PosewrightError("does not exist", file=path)
+
+
+def _free_name(wanted: str, taken: set[str]) -> str:
+    """A name no other source has: a, a-2, a-3. Compared without case, as some file systems do."""
+    wanted = wanted or "pictures"
+    name, count = wanted, 1
+    while name.lower() in taken:
+        count += 1
+        name = f"{wanted}-{count}"
+    taken.add(name.lower())
+    return name
+
+
+def _pictures_in(folder: Path, exclude: Path | None) -> list[Path]:
+    """The picture files of a folder and its subfolders, without hidden ones."""
+    banned = exclude.resolve() if exclude is not None else None
+    pictures, videos = [], 0
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if any(part.startswith(".") for part in inside.parts) or not path.is_file():
+            continue
+        if banned is not None and banned != folder.resolve() and banned in path.resolve().parents:
+            continue
+        if path.suffix.lower() in ENDINGS:
+            pictures.append(path)
+        videos += path.suffix.lower() in VIDEO_ENDINGS
+    if not pictures:
+        what = f"holds no pictures, but {videos} videos" if videos else "holds no pictures"
+        raise PosewrightError(what, file=folder, fix="Name the videos themselves" if videos else None)
+    return pictures
+
+
+# -- videos ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video's header says.
+
+    Attributes:
+        frames: number of frames; 0 where it does not say.
+        rate: frames a second on average.
+    """
+
+    frames: int
+    rate: float
+
+
+def video_info(path: str | Path) -> VideoInfo:
+    """Read a video's header.
+
+    Raises:
+        PosewrightError: where it is missing or no video.
+    """
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        rate = float(stream.average_rate or stream.guessed_rate or 25)
+        return VideoInfo(int(stream.frames or 0), rate)
+
+
+def video_frames(path: str | Path) -> Iterator[Frame]:
+    """Decode a video, one frame at a time, turned as its file says, with each frame's own time.
+
+    Raises:
+        PosewrightError: where it is missing, no video, damaged, or ends before its header says it does.
+    """
+    import av
+
+    path = Path(path)
+    count, start = 0, None
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        try:
+            for frame in container.decode(stream):
+                seconds = frame.time if frame.time is not None else count / float(stream.average_rate or 25)
+                start = seconds if start is None else start
+                image = np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
+                yield Frame(image, path, count, max(0.0, seconds - start))
+                count += 1
+        except av.error.FFmpegError as error:
+            raise PosewrightError(f"is damaged at frame {count}: {error.strerror}", file=path) from None
+        # Some frames at either end may lie outside the edit list and are rightly left out.
+        if count < stream.frames - max(5, stream.frames // 50):
+            raise PosewrightError(f"is cut short: it ends after {count} of {stream.frames} frames", file=path)
+        if count == 0:
+            raise PosewrightError("holds no frame", file=path)
+
+
+def _opened(path: str | Path) -> Any:
+    import av
+
+    path = Path(path)
+    if not path.is_file():
+        raise PosewrightError("is no file" if path.exists() else "does not exist", file=path)
+    if path.stat().st_size == 0:
+        raise PosewrightError("is empty", file=path)
+    try:
+        container = av.open(str(path))
+    except av.error.FFmpegError as error:
+        what = f"is not a video that can be read, or was cut short ({error.strerror})"
+        raise PosewrightError(what, file=path) from None
+    if not container.streams.video:
+        container.close()
+        raise PosewrightError("holds no video stream", file=path)
+    return container
+
+
+def _skipping(frames: Iterator[Frame], bad: Callable[[PosewrightError], None] | None) -> Iterator[Frame]:
+    """The frames up to the first error, which goes to ``bad``."""
+    try:
+        yield from frames
+    except PosewrightError as error:
+        if bad is None:
+            raise
+        bad(error)

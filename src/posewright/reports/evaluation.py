@@ -1,0 +1,255 @@
+"""What `posewright evaluate` shows and leaves behind: the table, the charts, the worst cases, the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posewright.annotations.tables import Annotations
+from posewright.errors import PosewrightError
+from posewright.files import write_text
+from posewright.geometry import CropRule, Similarity
+from posewright.metrics import Evaluation, Predicted
+from posewright.metrics.evaluation import describe, object_means
+from posewright.metrics.results import image_id
+from posewright.metrics.running import objects_to_run
+from posewright.poses import Poses
+from posewright.reports.html import Report
+from posewright.reports.plots import keypoint_bars, pck_curve
+
+RESULTS, CURVE, BARS, WORST, REPORT = "results.json", "pck_curve.png", "keypoints.png", "worst.jpg", "report.html"
+PICTURES = "pictures"
+TILE = CropRule((320, 320), margin=1.35)
+"""How a worst case is cut out."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An evaluation together with what it is about.
+
+    Attributes:
+        evaluation: the figures.
+        truth: the labelled objects that were measured.
+        predicted: the predictions in their order.
+        model: what the predictions are from, in words.
+        data: what they are measured on, in words.
+    """
+
+    evaluation: Evaluation
+    truth: Annotations
+    predicted: Predicted
+    model: str
+    data: str
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The table: one row a keypoint, then all of them, then the mean over keypoints."""
+        e, metrics = self.evaluation, self.evaluation.metrics
+        rows = [_row(name, row, e.thresholds) for name, row in e.by_keypoint.items()]
+        rows.append(_row("all", {**metrics, "n": e.n_keypoints, "n_PCK": e.pck[0].n}, e.thresholds))
+        means = {f"PCK@{t:g}": metrics[f"mean_PCK@{t:g}"] for t in e.thresholds}
+        rows.append({"keypoint": "mean of keypoints", **means})
+        if not e.n_left_out:
+            for row in rows:
+                row.pop("n in PCK", None)
+        return rows
+
+    def counts(self) -> str:
+        e = self.evaluation
+        return f"{e.n_objects} objects on {e.n_images} pictures, {e.n_keypoints} keypoints that count"
+
+    def statements(self) -> list[str]:
+        """What was measured and by which conventions, one sentence each."""
+        metrics, e = self.evaluation.metrics, self.evaluation
+        auc = f"AUC (PCK from 0 to 0.5): {_text(metrics['AUC@0.5'])}. NME: {_text(metrics['NME'])}."
+        return [auc, f"{self.counts()}.", *e.conventions(), *self.predicted.notes]
+
+    def coco_results(self) -> list[dict[str, Any]]:
+        """The predictions as COCO results; a keypoint that was not predicted is 0, 0, 0."""
+        results: list[dict[str, Any]] = []
+        found = np.isfinite(self.predicted.xy).any((1, 2))
+        for image in range(len(self.truth.images)):
+            objects = np.flatnonzero((self.truth.image == image) & found)
+            if len(objects):
+                results += self.poses(objects, image).to_coco_results(image_id(self.truth, image))
+        return results
+
+    def poses(self, objects: Sequence[int] | np.ndarray, image: int) -> Poses:
+        """The predictions of some objects of one picture."""
+        p, im, index = self.predicted, self.truth.images[image], np.asarray(objects, int)
+        return Poses(
+            self.truth.skeleton,
+            np.nan_to_num(p.xy[index]),
+            np.nan_to_num(p.score[index]),
+            np.nan_to_num(p.presence[index]),
+            self.truth.boxes[index],
+            str(self.truth.image_path(image)),
+            im.width,
+            im.height,
+        )
+
+    # -- pictures ---------------------------------------------------------------------------------------------------
+
+    def worst_sheet(self, count: int) -> tuple[NDArray[np.uint8] | None, list[str]]:
+        """The objects with the largest relative errors, cut out and side by side.
+
+        Returns:
+            ``uint8 [H, W, 3]`` RGB, None where none of the pictures can be read; and why some are missing from it.
+        """
+        from posewright.media.drawing import contact_sheet
+        from posewright.media.pictures import read_picture
+        from posewright.warp import warp
+
+        means = object_means(self.evaluation.normalised, keep_empty=True)
+        pixels = object_means(self.evaluation.distance, keep_empty=True)
+        tiles, captions, missing = [], [], []
+        for i in self.evaluation.worst(count):
+            image = int(self.truth.image[i])
+            try:
+                picture = read_picture(self.truth.image_path(image))
+            except PosewrightError as error:
+                missing.append(str(error))
+                continue
+            place = TILE.similarity(self.truth.boxes[i])
+            tiles.append(self._drawn(warp(picture, place, TILE), [i], place))
+            size = f"{means[i]:.2f}" if np.isfinite(means[i]) else f"{pixels[i]:.0f} px"
+            captions.append(f"{size}  {Path(self.truth.images[image].path).name}")
+        return (contact_sheet(tiles, captions, columns=4) if tiles else None), missing
+
+    def pictures(self) -> Iterator[tuple[str, int]]:
+        """(path under the pictures' folder, index) of every picture with an object; no two paths are the same."""
+        seen: set[str] = set()
+        for image in np.unique(self.truth.image[objects_to_run(self.truth)]):
+            path = Path(self.truth.images[image].path)
+            name = path.with_suffix(".jpg").as_posix()
+            if name.lower() in seen:
+                name = f"{path.as_posix()}.jpg"
+            seen.add(name.lower())
+            yield name, int(image)
+
+    def draw(self, image: int) -> NDArray[np.uint8]:
+        """One picture with its objects' truth (rings) and predictions (filled).
+
+        Raises:
+            PosewrightError: where the picture cannot be read.
+        """
+        from posewright.media.pictures import read_picture
+
+        objects = np.flatnonzero((self.truth.image == image) & objects_to_run(self.truth))
+        return self._drawn(read_picture(self.truth.image_path(image)), objects, Similarity.identity())
+
+    def _drawn(
+        self, picture: NDArray[np.uint8], objects: Sequence[int] | NDArray[Any], place: Similarity
+    ) -> NDArray[np.uint8]:
+        """The picture with every keypoint that counts drawn on it; ``place`` maps source pixels to its pixels."""
+        import cv2
+
+        from posewright.media.drawing import draw_keypoints
+
+        skeleton = self.truth.skeleton
+        for i in objects:
+            distance = self.evaluation.distance[i]
+            found, labelled = place.apply(self.predicted.xy[i]), place.apply(self.truth.keypoints[i, :, :2])
+            draw_keypoints(picture, found, np.isfinite(distance), skeleton)
+            draw_keypoints(picture, labelled, ~np.isnan(distance), skeleton, hollow=True)
+            for k in np.flatnonzero(np.isfinite(distance) & (distance * place.scale < 1e4)):
+                a, b = (np.round(16 * np.array([found[k], labelled[k]]))).astype(int).tolist()
+                cv2.line(picture, a, b, (255, 255, 255), 1, cv2.LINE_AA, shift=4)
+        return picture
+
+    # -- files ------------------------------------------------------------------------------------------------------
+
+    def write(self, folder: Path, *, worst: int = 12, results: bool = True, then: str = "") -> list[str]:
+        """Write charts, worst cases, ``report.html`` and, with ``results``, the predictions as COCO results.
+
+        Args:
+            folder: made where it is missing; files of these names in it are replaced.
+            worst: how many objects the sheet of worst cases shows; 0 for no sheet.
+            results: whether to write ``results.json``.
+            then: the commands that the report ends with.
+
+        Returns:
+            The names of the files written, the report last.
+        """
+        from posewright.media.pictures import write_picture
+
+        e = self.evaluation
+        names = [CURVE, BARS]
+        sheet, missing = self.worst_sheet(worst) if worst else (None, [])
+        if results:
+            write_text(folder / RESULTS, json.dumps(self.coco_results(), allow_nan=False))
+            names.insert(0, RESULTS)
+        pck_curve({self.model: e.curve()}, folder / CURVE, normaliser=e.normaliser.kind, marks=e.thresholds)
+        at = 0.2 if 0.2 in e.thresholds else e.thresholds[-1]
+        bars = {name: row[f"PCK@{at:g}"] for name, row in e.by_keypoint.items()}
+        keypoint_bars(bars, folder / BARS, title=f"PCK@{at:g} by keypoint")
+        if sheet is not None:
+            write_picture(folder / WORST, sheet, quality=90)
+            names.append(WORST)
+        report = self._report(folder, sheet is not None, missing)
+        if then:
+            report.heading("Next").code(then)
+        report.write(folder / REPORT)
+        return [*names, REPORT]
+
+    def _report(self, folder: Path, sheet: bool, missing: list[str]) -> Report:
+        e, metrics = self.evaluation, self.evaluation.metrics
+        tiles: dict[str, Any] = {f"PCK@{t:g}": metrics[f"PCK@{t:g}"] for t in e.thresholds}
+        tiles |= {"NME": metrics["NME"], "median error, px": _text(metrics["median_error_px"], 2)}
+        report = Report(f"Evaluation of {self.model}").lead(f"Measured on {self.data}: {self.counts()}.").tiles(tiles)
+        report.heading("By keypoint").table(self.rows(), f"PCK normalised by {e.normaliser}.", strong=[-2, -1])
+        report.figure(folder / BARS, "", width=640)
+        report.heading("PCK curve").figure(folder / CURVE, f"Distance over {describe(e.normaliser)}.", width=640)
+        if sheet:
+            words = "Largest mean errors, over the normaliser's length (in px where that is not known). "
+            words += "Filled, with links: prediction. Rings: truth. White lines: errors."
+            report.heading("Worst cases").figure(folder / WORST, words)
+        report.heading("How it was measured").text("\n\n".join(self.statements()))
+        left_out = [*self.predicted.skipped, *missing]
+        if left_out:
+            report.heading("Left out").code("\n".join(left_out))
+        return report
+
+
+def save_pictures(
+    evaluated: Evaluated, folder: Path, *, skip_bad: bool = False, progress: Callable[[int], None] | None = None
+) -> list[str]:
+    """Write every picture with an object, truth and prediction drawn on it, under ``folder``.
+
+    Returns:
+        One line for each picture that could not be read, with ``skip_bad``.
+
+    Raises:
+        PosewrightError: where a picture cannot be read, without ``skip_bad``.
+    """
+    from posewright.media.pictures import write_picture
+
+    skipped = []
+    for name, image in evaluated.pictures():
+        try:
+            drawn = evaluated.draw(image)
+        except PosewrightError as error:
+            if not skip_bad:
+                raise
+            skipped.append(str(error))
+        else:
+            write_picture(folder / name, drawn)
+        if progress:
+            progress(1)
+    return skipped
+
+
+def _row(name: str, row: dict[str, float], thresholds: Sequence[float]) -> dict[str, Any]:
+    cells: dict[str, Any] = {"keypoint": name} | {f"PCK@{t:g}": row[f"PCK@{t:g}"] for t in thresholds}
+    cells |= {"mean px": _text(row["mean_error_px"], 2), "median px": _text(row["median_error_px"], 2)}
+    cells |= {"n": row["n"], "n in PCK": row["n_PCK"]}
+    return cells
+
+
+def _text(value: float, digits: int = 3) -> str:
+    return f"{value:.{digits}f}" if np.isfinite(value) else "–"

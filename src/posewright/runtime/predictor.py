@@ -1,0 +1,275 @@
+"""The predictor: pictures and boxes in, poses in the pictures' own pixels out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from posewright.errors import PosewrightError
+from posewright.geometry import Similarity, picture_box
+from posewright.poses import Poses
+from posewright.runtime.decode import decode
+from posewright.runtime.modelfile import ModelInfo
+from posewright.runtime.onnx_engine import OnnxEngine
+from posewright.skeleton import Skeleton
+
+Picture = str | Path | NDArray[np.uint8]
+"""A picture file, or ``uint8 [H, W, 3]`` RGB, or grey ``uint8 [H, W]``."""
+
+
+class Engine(Protocol):
+    """What runs a net on crops: one a file format, and torch for checkpoints."""
+
+    info: ModelInfo
+    path: Path
+    device: str
+
+    def run(self, crops: NDArray[np.uint8], outputs: Sequence[str]) -> list[NDArray[np.float32]]: ...
+
+
+@dataclass
+class _Job:
+    """One picture on its way through: where its crops came from."""
+
+    source: str
+    width: int
+    height: int
+    boxes: NDArray[np.float64]
+    maps: list[Similarity] = field(default_factory=list)
+
+
+class Predictor:
+    """A model ready to run; made by :func:`posewright.load`.
+
+    Example::
+
+        model = posewright.load("hand.onnx")
+        poses = model("photo.jpg")
+        x, y, score = poses.keypoint("wrist")
+
+    Attributes:
+        info: what the model file says about itself.
+        skeleton: the K keypoints it finds.
+        device: what it runs on.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.info: ModelInfo = engine.info
+        self.skeleton: Skeleton = engine.info.skeleton
+        self.device: str = engine.device
+        self._mirror = np.array(self.skeleton.flip_order())
+        self._extras = [name for name in ("presence", "covariance", "visibility") if name in self.info.outputs]
+
+    def __repr__(self) -> str:
+        what = f"{len(self.skeleton)} keypoints of '{self.skeleton.name}' at {self.info.size_text}"
+        return f"Predictor({what} on {self.device})"
+
+    def __call__(
+        self, picture: Picture, boxes: ArrayLike | None = None, *, flip: bool = False, min_presence: float = 0.0
+    ) -> Poses:
+        """Find the keypoints of each boxed object of one picture.
+
+        Args:
+            picture: a file, or ``uint8 [H, W, 3]`` RGB, or grey ``uint8 [H, W]``. (OpenCV reads pictures as BGR:
+                reverse the channels first.)
+            boxes: ``[N, 4]`` (x0, y0, x1, y1) in pixels of the picture, (0, 0) at the first pixel's centre; None for
+                one object in the whole picture, which is fitted into the input without being squashed.
+            flip: average with the mirrored picture: steadier, at twice the time.
+            min_presence: leave out poses whose presence is lower.
+
+        Returns:
+            One pose a box, in pixels of the picture.
+
+        Raises:
+            PosewrightError: where the picture or a box cannot be used.
+        """
+        return self.predict_batch([picture], [boxes], flip=flip, min_presence=min_presence)[0]
+
+    def predict_batch(
+        self,
+        pictures: Sequence[Picture],
+        boxes: Sequence[ArrayLike | None] | None = None,
+        *,
+        flip: bool = False,
+        min_presence: float = 0.0,
+        batch_size: int = 16,
+    ) -> list[Poses]:
+        """Like calling the predictor on each picture, with the crops of all of them sharing batches.
+
+        Args:
+            pictures: see :meth:`__call__`.
+            boxes: one entry a picture; None for whole pictures throughout.
+            flip, min_presence: see :meth:`__call__`.
+            batch_size: crops in one run of the net.
+
+        Returns:
+            One :class:`Poses` a picture.
+        """
+        if boxes is None:
+            boxes = [None] * len(pictures)
+        if len(boxes) != len(pictures):
+            raise PosewrightError(f"{len(boxes)} entries of boxes for {len(pictures)} pictures")
+        if batch_size < 1:
+            raise PosewrightError(f"batch size must be at least 1, not {batch_size}")
+        jobs: list[_Job] = []
+        parts: list[dict[str, NDArray[Any]]] = []
+        waiting: list[NDArray[np.uint8]] = []
+        for crop in self._crops(pictures, boxes, jobs):
+            waiting.append(crop)
+            if len(waiting) == batch_size:
+                parts.append(self._run(waiting, flip))
+                waiting = []
+        if waiting:
+            parts.append(self._run(waiting, flip))
+        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+        poses, start = [], 0
+        for job in jobs:
+            end = start + len(job.maps)
+            poses.append(self._poses(job, {name: a[start:end] for name, a in found.items()}, min_presence))
+            start = end
+        return poses
+
+    # -- into the net ----------------------------------------------------------------------------------------------
+
+    def _crops(
+        self, pictures: Sequence[Picture], boxes: Sequence[ArrayLike | None], jobs: list[_Job]
+    ) -> Iterator[NDArray[np.uint8]]:
+        """The crops of all pictures in order, noting in ``jobs`` where each came from."""
+        from posewright.warp import warp
+
+        rule = self.info.crop
+        for picture, given in zip(pictures, boxes, strict=True):
+            image, source = _pixels(picture)
+            height, width = image.shape[:2]
+            if given is None:
+                job = _Job(source, width, height, picture_box(width, height)[None], [rule.letterbox(width, height)])
+            else:
+                checked = _checked_boxes(given, source)
+                job = _Job(source, width, height, checked, [rule.similarity(box) for box in checked])
+            jobs.append(job)
+            for similarity in job.maps:
+                crop = warp(image, similarity, rule)
+                yield crop if crop.ndim == 3 else np.repeat(crop[..., None], 3, axis=2)
+
+    def _run(self, crops: list[NDArray[np.uint8]], flip: bool) -> dict[str, NDArray[Any]]:
+        """Run the net on crops; keypoints in crop pixels and whatever else a pose holds, by name."""
+        batch = np.stack(crops) if len(crops) > 1 else crops[0][None]
+        if flip:
+            found = self._both_ways(batch)
+        elif "keypoints" in self.info.outputs:
+            found = self._fetch(batch, "keypoints")
+        else:
+            found = self._fetch(batch, "heatmaps")
+            found["keypoints"] = self._decode(found.pop("heatmaps"))
+        if "presence" not in found:
+            found["presence"] = found["keypoints"][..., 2].mean(1)
+        return found
+
+    def _fetch(self, batch: NDArray[np.uint8], main: str) -> dict[str, NDArray[Any]]:
+        """One run of the net: the output named ``main``, and those of the smaller ones that the file has."""
+        names = [main, *self._extras]
+        return dict(zip(names, self._engine.run(batch, names), strict=True))
+
+    def _both_ways(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """Average the maps of the crops and of their mirror images, then decode once.
+
+        Averaging maps rather than points lets a side that only one of the two runs mixed up be outvoted.
+        """
+        if "heatmaps" not in self.info.outputs:
+            what, fix = "flip averaging needs heat maps, which this model file has not", "Export it with heatmaps"
+            raise PosewrightError(what, file=self._engine.path, fix=fix)
+        found = self._fetch(batch, "heatmaps")
+        other = self._fetch(np.ascontiguousarray(batch[:, :, ::-1]), "heatmaps")
+        other["heatmaps"] = other["heatmaps"][:, -1:, : len(self.skeleton), :, ::-1][:, :, self._mirror]
+        found["heatmaps"] = found["heatmaps"][:, -1:, : len(self.skeleton)]
+        if "visibility" in other:
+            other["visibility"] = other["visibility"][:, self._mirror]
+        if "covariance" in other:
+            other["covariance"] = other["covariance"][:, self._mirror] * np.array([1, -1, 1], np.float32)
+        both = {name: (found[name] + other[name]) / 2 for name in found}
+        both["keypoints"] = self._decode(both.pop("heatmaps"))
+        return both
+
+    def _decode(self, heatmaps: NDArray[Any]) -> NDArray[np.float64]:
+        """The last stage's maps ``[B, S, C, h, w]`` to keypoints ``[B, K, 3]`` in crop pixels."""
+        return decode(heatmaps[:, -1, : len(self.skeleton)], self.info.stride)
+
+    # -- back to the picture ---------------------------------------------------------------------------------------
+
+    def _poses(self, job: _Job, found: dict[str, NDArray[Any]], min_presence: float) -> Poses:
+        where: dict[str, Any] = {"source": job.source, "width": job.width, "height": job.height}
+        if not job.maps:
+            return Poses.empty(self.skeleton, **where)
+        keypoints = found["keypoints"]
+        xy = np.empty((*keypoints.shape[:2], 2))
+        covariance = np.empty(found["covariance"].shape) if "covariance" in found else None
+        for i, similarity in enumerate(job.maps):
+            back = similarity.inverse()
+            xy[i] = back.apply(keypoints[i, :, :2])
+            if covariance is not None:
+                covariance[i] = _turned_covariance(found["covariance"][i], back)
+        columns: dict[str, Any] = {"xy": xy, "score": keypoints[..., 2], "boxes": job.boxes, "covariance": covariance}
+        columns |= {"presence": found["presence"], "visibility": found.get("visibility")}
+        if min_presence > 0:
+            keep = found["presence"] >= min_presence
+            columns = {name: None if a is None else a[keep] for name, a in columns.items()}
+        return Poses(self.skeleton, **columns, **where)
+
+
+def load(model: str | Path, device: str = "auto", threads: int | None = None) -> Predictor:
+    """Load a model to run.
+
+    Args:
+        model: a model file, a run folder that holds one, or the name of a shipped model.
+        device: "auto" (CUDA where it works, else the processor), "cpu", "cuda", "tensorrt", "coreml" or "directml".
+        threads: processor threads for one call; the engine's own choice where None.
+
+    Raises:
+        PosewrightError: where there is no such model, its file is no whole model file, or the device is not there.
+    """
+    from posewright.runtime.names import find_model
+
+    return Predictor(OnnxEngine(find_model(model), device, threads))
+
+
+def _pixels(picture: Picture) -> tuple[NDArray[np.uint8], str]:
+    """A picture's pixels and its name."""
+    if isinstance(picture, str | Path):
+        from posewright.media.pictures import read_picture
+
+        return read_picture(picture), str(picture)
+    image = np.asarray(picture)
+    shape_fits = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+    if image.dtype != np.uint8 or not shape_fits or image.size == 0:
+        what = f"a picture is uint8 [H, W, 3] RGB or [H, W] grey, not {image.dtype} {list(image.shape)}"
+        raise PosewrightError(what)
+    return image, ""
+
+
+def _checked_boxes(boxes: ArrayLike, source: str) -> NDArray[np.float64]:
+    array = np.asarray(boxes, float)
+    if array.size == 0:
+        return np.zeros((0, 4))
+    if array.ndim != 2 or array.shape[1] != 4:
+        what = f"boxes are [N, 4] (x0, y0, x1, y1), not of shape {list(array.shape)}"
+        raise PosewrightError(what, file=source or None)
+    bad = ~np.isfinite(array).all(1) | (array[:, 2:] <= array[:, :2]).any(1)
+    if bad.any():
+        i = int(np.flatnonzero(bad)[0])
+        raise PosewrightError(f"box {array[i].tolist()} has no area", file=source or None, record=f"box {i}")
+    return array
+
+
+def _turned_covariance(covariance: NDArray[np.floating[Any]], back: Similarity) -> NDArray[np.float64]:
+    """Covariances ``[K, 3]`` (xx, xy, yy) from crop pixels to picture pixels."""
+    xx, xy, yy = np.asarray(covariance, float).T
+    full = np.stack([np.stack([xx, xy], -1), np.stack([xy, yy], -1)], -2)
+    linear = back.matrix[:, :2]
+    turned = linear @ full @ linear.T
+    return np.stack([turned[:, 0, 0], turned[:, 0, 1], turned[:, 1, 1]], -1)

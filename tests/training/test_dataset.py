@@ -1,0 +1,150 @@
+"""Samples: the picture and its points stay together through every augmentation; order and position are exact."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from helpers.discs import COLOURS, DISCS
+
+from posewright.geometry import CropRule
+from posewright.training.augment import mirror_order, negative_box
+from posewright.training.config import AugmentConfig
+from posewright.training.dataset import DRAWN, EMPTY, IGNORED, PLAIN, CropDataset, EpochSampler
+
+RULE = CropRule((96, 64))
+GEOMETRY = AugmentConfig(colour=0, grey=0, blur=0, cutout=0, negative=0, flip_vertical=0.5)
+
+
+def colour_centre(image: np.ndarray, colour) -> np.ndarray | None:
+    """Where in a crop the pixels of one disc's colour lie."""
+    near = np.abs(image.astype(int) - colour).sum(2) < 60
+    if near.sum() < 6:
+        return None
+    y, x = np.nonzero(near)
+    return np.array([x.mean(), y.mean()])
+
+
+def test_points_follow_the_picture_and_names_follow_the_mirror(discs):
+    """Left and right discs differ in colour only: where a crop is mirrored, the name goes to the other colour."""
+    data = CropDataset(discs, RULE, GEOMETRY, seed=3)
+    seen = {True: 0, False: 0}
+    for epoch in range(6):
+        for item in range(len(data)):
+            sample = data[(epoch, item)]
+            linear = sample["inverse"][:, :2].numpy()
+            mirrored = np.linalg.det(linear) < 0
+            colours = (COLOURS[1], COLOURS[0], COLOURS[2]) if mirrored else COLOURS
+            for colour, point, state in zip(colours, sample["points"].numpy(), sample["state"], strict=True):
+                centre = colour_centre(sample["image"].numpy(), colour)
+                margin = min(*point, 95 - point[0], 63 - point[1])
+                if state == DRAWN and margin > 8 and centre is not None:
+                    assert np.abs(centre - point).max() < 1.0
+                    seen[bool(mirrored)] += 1
+    assert min(seen.values()) > 30
+
+
+def test_inverse_leads_back_to_the_label(discs):
+    data = CropDataset(discs, RULE, replace(GEOMETRY, flip=0, flip_vertical=0), seed=1)
+    for item in range(len(data)):
+        sample = data[(2, item)]
+        back = sample["points"].numpy() @ sample["inverse"][:, :2].numpy().T + sample["inverse"][:, 2].numpy()
+        assert np.allclose(back, discs.keypoints[int(sample["index"]), :, :2], atol=1e-3)
+
+
+def test_a_sample_depends_on_seed_epoch_and_object_alone(discs):
+    make = lambda seed: CropDataset(discs, RULE, AugmentConfig(), seed)  # noqa: E731
+    one, other = make(5), pickle.loads(pickle.dumps(make(5)))
+    first = one[(3, 7)]
+    [other[(0, i)] for i in range(5)]
+    again = other[(3, 7)]
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert not torch.equal(first["image"], one[(4, 7)]["image"])
+    assert not torch.equal(first["image"], make(6)[(3, 7)]["image"])
+
+
+def test_what_each_keypoint_asks_for(discs):
+    keypoints = discs.keypoints.copy()
+    keypoints[0, 1] = (0, 0, 0)
+    labels = replace(discs, keypoints=keypoints)
+    tight = CropDataset(replace(labels, boxes=np.column_stack([keypoints[:, 0, :2] - 9, keypoints[:, 0, :2] + 9])), CropRule((64, 64), 1.0))
+    state = tight[0]["state"].tolist()
+    assert state == [DRAWN, IGNORED, EMPTY]  # inside; not labelled; known to lie outside the crop
+
+
+def test_hidden_keypoints_are_trained_like_the_others(discs):
+    hidden = np.flatnonzero((discs.keypoints[:, 2, 2] == 1))
+    data = CropDataset(discs, RULE)
+    assert len(hidden) > 2
+    assert all(data[int(i)]["state"][2] == DRAWN for i in hidden)
+
+
+def test_negatives_show_no_object(discs):
+    data = CropDataset(discs, CropRule((64, 64)), replace(AugmentConfig(), negative=1.0, colour=0, grey=0, blur=0, cutout=0), seed=0)
+    negatives = [data[(e, i)] for e in range(3) for i in range(len(data))]
+    negatives = [s for s in negatives if not s["present"]]
+    assert len(negatives) > 20
+    for sample in negatives:
+        assert (sample["state"] == EMPTY).all()
+        assert all(colour_centre(sample["image"].numpy(), c) is None for c in COLOURS)
+
+
+def test_negative_box_keeps_clear_of_every_object():
+    rng = np.random.default_rng(0)
+    boxes = np.array([[10.0, 10, 60, 60], [70, 0, 99, 40]])
+    found = [negative_box((100, 100), boxes, 50, rng) for _ in range(200)]
+    found = [b for b in found if b is not None]
+    assert len(found) > 50
+    for x0, y0, x1, y1 in found:
+        assert min(x0, y0) >= -0.5
+        assert max(x1, y1) <= 99.5
+        assert all(x1 <= b[0] or x0 >= b[2] or y1 <= b[1] or y0 >= b[3] for b in boxes)
+    assert negative_box((100, 100), np.array([[-1.0, -1, 101, 101]]), 50, rng) is None
+
+
+def test_each_augmentation_can_be_turned_off_and_does_something(discs):
+    plain = CropDataset(discs, RULE, PLAIN)
+    bare = CropDataset(discs, RULE)
+    assert torch.equal(plain[(0, 3)]["image"], bare[3]["image"])
+    strong = {
+        "scale": 0.5, "rotation": 90, "shift": 0.2, "flip": 1, "flip_vertical": 1, "colour": 1, "grey": 1, "blur": 1, "cutout": 1,
+    }  # fmt: skip
+    for name, value in strong.items():
+        extra = {"cutout_size": 0.5} if name == "cutout" else {"rotation_share": 1} if name == "rotation" else {}
+        varied = CropDataset(discs, RULE, replace(PLAIN, **{name: value}, **extra))
+        changed = [not torch.equal(varied[(0, i)]["image"], plain[(0, i)]["image"]) for i in range(6)]
+        assert all(changed), name
+
+
+def test_mirrors_compose():
+    assert mirror_order(DISCS, True, False).tolist() == [1, 0, 2]
+    assert mirror_order(DISCS, False, True).tolist() == [1, 0, 2]  # no vertical pairs: a mirror image swaps sides all the same
+    assert mirror_order(DISCS, True, True).tolist() == [0, 1, 2]
+    square = replace(DISCS, vertical_swaps=((0, 2),))
+    assert mirror_order(square, False, True).tolist() == [2, 1, 0]
+
+
+def test_every_item_once_a_pass_and_from_any_position_on():
+    def passes(start):
+        sampler = EpochSampler(23, seed=4, batch_size=5, start=start)
+        for epoch in range(start // 4, 4):
+            sampler.set_epoch(epoch)
+            yield from sampler
+
+    whole = list(passes(0))
+    assert len(whole) == 4 * 20
+    for epoch in range(4):
+        items = [i for e, i in whole if e == epoch]
+        assert len(set(items)) == 20
+    for start in (0, 1, 3, 4, 7, 12):
+        assert list(passes(start)) == whole[start * 5 :]
+    assert [i for _, i in whole[:20]] != [i for _, i in whole[20:40]]
+
+
+@pytest.mark.parametrize("name", ["flip", "blur", "negative"])
+def test_strengths_are_checked(name):
+    with pytest.raises(ValueError, match=f"augment.{name}"):
+        AugmentConfig(**{name: 1.5})
