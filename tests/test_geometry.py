@@ -111,7 +111,9 @@ def test_boxes():
     assert keypoints_box(np.array([(3, 3, 2)])).tolist() == [2.5, 2.5, 3.5, 3.5]
 
 
-@pytest.mark.parametrize("matrix", [np.ones((3, 3)), [[1, 0, np.nan], [0, 1, 0]], [[2, 0, 0], [0, 1, 0]], np.zeros((2, 3))])
+@pytest.mark.parametrize(
+    "matrix", [np.ones((3, 3)), [[1, 0, np.nan], [0, 1, 0]], [[2, 0, 0], [0, 1, 0]], np.zeros((2, 3))]
+)
 def test_what_is_no_similarity_is_refused(matrix):
     with pytest.raises(ValueError):
         Similarity(np.asarray(matrix, float))

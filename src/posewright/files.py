@@ -36,7 +36,9 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise PosewrightError("no space left on the device", file=path, fix="Free some, or write elsewhere") from None
+            raise PosewrightError(
+                "no space left on the device", file=path, fix="Free some, or write elsewhere"
+            ) from None
         if error.filename in (str(path.parent), str(temporary), str(path), None):
             raise PosewrightError(f"cannot be written: {error.strerror or error}", file=path) from None
         raise
@@ -64,7 +66,9 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         temporary.rename(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise PosewrightError("no space left on the device", file=path, fix="Free some, or write elsewhere") from None
+            raise PosewrightError(
+                "no space left on the device", file=path, fix="Free some, or write elsewhere"
+            ) from None
         raise PosewrightError(f"cannot be written: {error.strerror or error}", file=path) from None
     finally:
         if temporary is not None and temporary.exists():

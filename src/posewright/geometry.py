@@ -74,7 +74,10 @@ class Similarity:
         (a, b), (c, d) = m[:, :2]
         scale2 = abs(a * d - b * c)
         # Columns of equal length at right angles; written out, since every training sample passes here.
-        if scale2 <= 0 or max(abs(a * a + c * c - scale2), abs(b * b + d * d - scale2), abs(a * b + c * d)) > 1e-6 * scale2:
+        if (
+            scale2 <= 0
+            or max(abs(a * a + c * c - scale2), abs(b * b + d * d - scale2), abs(a * b + c * d)) > 1e-6 * scale2
+        ):
             raise ValueError("a Similarity scales both axes alike and keeps right angles; this matrix does not")
         m.setflags(write=False)
         object.__setattr__(self, "matrix", m)

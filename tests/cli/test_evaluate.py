@@ -317,7 +317,6 @@ def test_a_part_that_is_not_there():
 def test_a_run_is_measured_on_what_it_held_out(place, capsys):
     """The same pictures that training validated on, though the labels themselves know no splits."""
     pytest.importorskip("yaml")
-    fit = pytest.importorskip("posewright.training.fit")
     from posewright.annotations import read_annotations
     from posewright.training.config import TrainConfig
 
@@ -325,7 +324,7 @@ def test_a_run_is_measured_on_what_it_held_out(place, capsys):
     (place / "run").mkdir()
     config.save(place / "run" / "config.yaml")
     lamp_model(place / "run" / "model.onnx")
-    trained = fit.split(read_annotations("labels.json"), config)
+    trained = read_annotations("labels.json").with_validation(config.val_share, config.seed)
     for part in ("train", "val"):
         expected = [im.path for im in trained.of_split(part).images]
         held = held_out("run/model.onnx", place / "labels.json")

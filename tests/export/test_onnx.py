@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from helpers.discs import DISCS
 
 import posewright
+from helpers.discs import DISCS
 from posewright.errors import PosewrightError
 from posewright.export import checkpoint_predictor, export_onnx
 from posewright.export import onnx as onnx_export

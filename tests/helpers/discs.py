@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+
 from posewright.annotations import Annotations, Image
 from posewright.skeleton import Skeleton
 
@@ -30,4 +31,6 @@ def draw_discs(folder, count: int = 24, seed: int = 0, size: int = 96, empty: in
             boxes.append([*low, *high])
             owner.append(i)
         cv2.imwrite(str(folder / f"{i:03d}.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    return Annotations(DISCS, images, np.array(owner), np.array(keypoints), np.array(boxes), root=folder, source="discs")
+    return Annotations(
+        DISCS, images, np.array(owner), np.array(keypoints), np.array(boxes), root=folder, source="discs"
+    )

@@ -20,7 +20,13 @@ sizes = st.sampled_from([(128, 128), (256, 256), (192, 256), (128, 64)])
 def round_trip(point, size, stride, sigma, similarity):
     """(error in cells, score) of one point of the picture that goes to the crop, into a map, and back."""
     crop = similarity.apply(point)
-    maps = encode(torch.tensor(crop)[None, None], torch.ones(1, 1, dtype=torch.bool), (size[1] // stride, size[0] // stride), stride, sigma)
+    maps = encode(
+        torch.tensor(crop)[None, None],
+        torch.ones(1, 1, dtype=torch.bool),
+        (size[1] // stride, size[0] // stride),
+        stride,
+        sigma,
+    )
     x, y, score = decode(maps, stride)[0, 0].double().tolist()
     back = similarity.inverse().apply((x, y))
     return np.linalg.norm(back - point) * similarity.scale / stride, score
@@ -50,7 +56,9 @@ def test_targets_are_full_gaussians_cut_only_by_the_edge():
 
 
 def test_what_is_not_drawn_is_empty():
-    maps = encode(torch.tensor([[[8.0, 8.0], [float("nan"), 0.0]]]), torch.zeros(1, 2, dtype=torch.bool), (16, 16), 4, 1.0)
+    maps = encode(
+        torch.tensor([[[8.0, 8.0], [float("nan"), 0.0]]]), torch.zeros(1, 2, dtype=torch.bool), (16, 16), 4, 1.0
+    )
     assert (maps == 0).all()
 
 

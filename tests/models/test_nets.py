@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from posewright.errors import PosewrightError
+from posewright.geometry import CropRule
 from posewright.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from posewright.models.presets import FAMILIES, ORDERS, build_net, net_config, preset, preset_table
-from posewright.geometry import CropRule
 from posewright.skeletons import BODY_14
 
 PRESETS = [row["name"].replace("{N}", "2") for row in preset_table()]
@@ -52,7 +52,9 @@ def test_fusing_changes_nothing_but_the_layers(name, order):
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_checkpoint_brings_the_same_net_back(order, tmp_path):
     net = build_net(preset("hourglass_s2_nano", order=order), 14).eval()
-    path = save_checkpoint(Checkpoint(net, BODY_14, CropRule((64, 64)), "hourglass_s2_nano", (3.0, -1.0)), tmp_path / "a.safetensors")
+    path = save_checkpoint(
+        Checkpoint(net, BODY_14, CropRule((64, 64)), "hourglass_s2_nano", (3.0, -1.0)), tmp_path / "a.safetensors"
+    )
     again = load_checkpoint(path)
     image = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
     with torch.no_grad():
@@ -91,7 +93,7 @@ def test_stacks_channels_and_poolings_are_free():
 def test_names_and_settings_that_do_not_exist():
     with pytest.raises(PosewrightError, match="Did you mean 'hourglass_s2_tiny'"):
         preset("hourglas_s2_tiny")
-    with pytest.raises(PosewrightError, match="no setting 'chanels'. Did you mean 'channels'"):
+    with pytest.raises(PosewrightError, match=r"no setting 'chanels'. Did you mean 'channels'"):
         preset("hourglass_s2", chanels=3)
     with pytest.raises(PosewrightError, match="unknown order"):
         preset("hourglass_s2", order="bn_conv")

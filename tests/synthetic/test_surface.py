@@ -93,9 +93,9 @@ def test_soft_shapes_flow_together_and_hard_ones_do_not():
 @pytest.mark.parametrize(
     "corners", [[(10, 10, 0), (50, 15, 10), (30, 55, -5)], [(30, 55, -5), (50, 15, 10), (10, 10, 0)]]
 )
-def test_face_of_a_triangle_is_its_plane_moved_towards_the_viewer(corners):
+def test_side_of_a_polygon_is_its_plane_moved_towards_the_viewer(corners):
     buffer = DepthBuffer(SIDE, SIDE)
-    buffer.triangle(corners, [6, 6, 6])
+    buffer.face(np.array(corners, float), np.full(3, 6.0))
     points = np.array(corners, float)
     normal = np.cross(points[1] - points[0], points[2] - points[0])
     normal *= np.sign(normal[2]) / np.linalg.norm(normal)

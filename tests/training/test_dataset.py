@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers.discs import COLOURS, DISCS
 
+from helpers.discs import COLOURS, DISCS
 from posewright.geometry import CropRule
 from posewright.training.augment import mirror_order, negative_box
 from posewright.training.config import AugmentConfig
@@ -70,20 +70,25 @@ def test_what_each_keypoint_asks_for(discs):
     keypoints = discs.keypoints.copy()
     keypoints[0, 1] = (0, 0, 0)
     labels = replace(discs, keypoints=keypoints)
-    tight = CropDataset(replace(labels, boxes=np.column_stack([keypoints[:, 0, :2] - 9, keypoints[:, 0, :2] + 9])), CropRule((64, 64), 1.0))
+    tight = CropDataset(
+        replace(labels, boxes=np.column_stack([keypoints[:, 0, :2] - 9, keypoints[:, 0, :2] + 9])),
+        CropRule((64, 64), 1.0),
+    )
     state = tight[0]["state"].tolist()
     assert state == [DRAWN, IGNORED, EMPTY]  # inside; not labelled; known to lie outside the crop
 
 
 def test_hidden_keypoints_are_trained_like_the_others(discs):
-    hidden = np.flatnonzero((discs.keypoints[:, 2, 2] == 1))
+    hidden = np.flatnonzero(discs.keypoints[:, 2, 2] == 1)
     data = CropDataset(discs, RULE)
     assert len(hidden) > 2
     assert all(data[int(i)]["state"][2] == DRAWN for i in hidden)
 
 
 def test_negatives_show_no_object(discs):
-    data = CropDataset(discs, CropRule((64, 64)), replace(AugmentConfig(), negative=1.0, colour=0, grey=0, blur=0, cutout=0), seed=0)
+    data = CropDataset(
+        discs, CropRule((64, 64)), replace(AugmentConfig(), negative=1.0, colour=0, grey=0, blur=0, cutout=0), seed=0
+    )
     negatives = [data[(e, i)] for e in range(3) for i in range(len(data))]
     negatives = [s for s in negatives if not s["present"]]
     assert len(negatives) > 20
@@ -121,7 +126,11 @@ def test_each_augmentation_can_be_turned_off_and_does_something(discs):
 
 def test_mirrors_compose():
     assert mirror_order(DISCS, True, False).tolist() == [1, 0, 2]
-    assert mirror_order(DISCS, False, True).tolist() == [1, 0, 2]  # no vertical pairs: a mirror image swaps sides all the same
+    assert mirror_order(DISCS, False, True).tolist() == [
+        1,
+        0,
+        2,
+    ]  # no vertical pairs: a mirror image swaps sides all the same
     assert mirror_order(DISCS, True, True).tolist() == [0, 1, 2]
     square = replace(DISCS, vertical_swaps=((0, 2),))
     assert mirror_order(square, False, True).tolist() == [2, 1, 0]

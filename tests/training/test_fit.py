@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.discs import DISCS, draw_discs
 
+from helpers.discs import DISCS, draw_discs
 from posewright.errors import PosewrightError
 from posewright.models.checkpoint import load_checkpoint
 from posewright.training.config import AugmentConfig, TrainConfig
@@ -72,7 +72,7 @@ def test_a_net_learns_the_discs(tmp_path):
     data = draw_discs(tmp_path, count=60, empty=6)
     run = fit(replace(SMALL, output=str(tmp_path / "run"), epochs=12, lr=6e-3, batch_size=6, threads=2), data)
     assert run.pck > 0.6
-    a, b = run.checkpoint.presence
+    a, _b = run.checkpoint.presence
     assert a > 0
     rows = history(run.folder)
     assert rows[-1]["train_loss"] < 0.75 * rows[0]["train_loss"]
@@ -133,7 +133,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path, ema):
 
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(finished, discs):
-    with pytest.raises(PosewrightError, match="holds a run already.*--resume"):
+    with pytest.raises(PosewrightError, match=r"holds a run already.*--resume"):
         fit(replace(SMALL, output=str(finished.folder)), discs)
 
 
@@ -165,7 +165,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(tmp_path, di
         return parts | {"loss": parts["loss"] * (float("nan") if self.steps_taken == 2 else 1)}
 
     monkeypatch.setattr(KeypointTask, "losses", poisoned)
-    with pytest.raises(PosewrightError, match=r"loss is nan at step 2 \(epoch 0, batch 2, with object \d+ on image '\d+.png'"):
+    with pytest.raises(
+        PosewrightError, match=r"loss is nan at step 2 \(epoch 0, batch 2, with object \d+ on image '\d+.png'"
+    ):
         fit(replace(SMALL, output=str(tmp_path / "run")), discs)
     assert not (tmp_path / "run" / "model.onnx").exists()
 
@@ -183,7 +185,7 @@ def test_data_without_validation_or_training_objects(discs, tmp_path):
 
 
 def test_an_input_size_that_does_not_fit_the_net(discs, tmp_path):
-    with pytest.raises(PosewrightError, match="Use multiples of 32, such as 64x96"):
+    with pytest.raises(PosewrightError, match=r"Use multiples of 32, such as 64x96"):
         fit(replace(SMALL, input_size="70x100", output=str(tmp_path / "run")), discs)
 
 
@@ -218,12 +220,12 @@ def test_yaml_settings(tmp_path):
     SMALL.save(path)
     assert TrainConfig.load(path) == SMALL
     path.write_text("epoch: 3\n")
-    with pytest.raises(PosewrightError, match="unknown setting 'epoch'. Did you mean 'epochs'"):
+    with pytest.raises(PosewrightError, match=r"unknown setting 'epoch'. Did you mean 'epochs'"):
         TrainConfig.load(path)
     path.write_text("augment: {rotate: 3}\n")
     with pytest.raises(PosewrightError, match=r"unknown setting 'augment.rotate'"):
         TrainConfig.load(path)
     for text in ("[1, 2]\n", "a: [\n", "epochs: many\n"):
         path.write_text(text)
-        with pytest.raises(PosewrightError, match="config.yaml"):
+        with pytest.raises(PosewrightError, match=r"config\.yaml"):
             TrainConfig.load(path)

@@ -318,6 +318,22 @@ class Annotations:
         images = [replace(im, split="val" if (im.group or im.path) in held else "train") for im in self.images]
         return replace(self, images=images)
 
+    def with_validation(self, share: float, seed: int = 0) -> Annotations:
+        """The set's own train and val splits where it has both; else about ``share`` of what is to be trained on held out.
+
+        Pictures of the test split, and of a val split that came without a train split, are never trained on.
+        """
+        if {"train", "val"} <= self.splits:
+            return self
+        free = np.array([im.split in (None, "train") for im in self.images], bool)
+        if "val" in self.splits:
+            return replace(self, images=[replace(im, split=im.split or "train") for im in self.images])
+        parted = self.subset(free).with_splits(share, seed).images
+        images = list(self.images)
+        for place, im in zip(np.flatnonzero(free), parted, strict=True):
+            images[place] = im
+        return replace(self, images=images)
+
 
 def far_outside(keypoints: Column, sizes: Column) -> NDArray[np.bool_]:
     """Which visible keypoints lie too far outside their pictures to be true, ``[N, K]``.

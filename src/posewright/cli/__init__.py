@@ -30,7 +30,12 @@ COMMANDS = {
 
 def _overview() -> str:
     width = max(map(len, COMMANDS))
-    lines = ["usage: posewright COMMAND [OPTIONS]", "", "Keypoint models: labelled pictures in, a working model file out.", ""]
+    lines = [
+        "usage: posewright COMMAND [OPTIONS]",
+        "",
+        "Keypoint models: labelled pictures in, a working model file out.",
+        "",
+    ]
     lines += [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
     lines += [
         "",
@@ -86,7 +91,9 @@ def _run(name: str, rest: list[str]) -> int:
         module = importlib.import_module(f"posewright.cli.{name.replace('-', '_')}")
         given = module.defaults(rest) if hasattr(module, "defaults") else None
         more = {} if given is None else {"default": given}
-        command = tyro.cli(module.Command, args=rest, prog=f"posewright {name}", config=(tyro.conf.FlagCreatePairsOff,), **more)
+        command = tyro.cli(
+            module.Command, args=rest, prog=f"posewright {name}", config=(tyro.conf.FlagCreatePairsOff,), **more
+        )
         return command.run() or 0
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]

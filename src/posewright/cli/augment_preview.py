@@ -35,7 +35,9 @@ class Command(TrainConfig):
 
         config = TrainConfig(**{f.name: getattr(self, f.name) for f in fields(TrainConfig)})
         annotations, _ = read_data(config)
-        path = augmentation_sheet(annotations, replace(config, output=""), Path(self.output), self.objects, self.variants)
+        path = augmentation_sheet(
+            annotations, replace(config, output=""), Path(self.output), self.objects, self.variants
+        )
         print(f"Wrote {path}.")
         print(f"Next: posewright train --data {self.data} with the same --augment options")
         return 0

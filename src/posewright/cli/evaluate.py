@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from posewright.console import progress_bar
 from posewright.errors import PosewrightError
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Command:
             folder, worst=self.worst, results=model is not None, then=self._next(model is not None, folder)
         )
         if self.save_pictures:
-            with _progress("drawing", len(list(done.pictures()))) as advance:
+            with progress_bar("drawing", len(list(done.pictures()))) as advance:
                 predicted.skipped += save_pictures(done, folder / PICTURES, skip_bad=self.skip_bad, progress=advance)
         if self.json:
             from posewright.files import write_text
@@ -142,7 +142,7 @@ class Command:
         from posewright.metrics.running import objects_to_run
 
         truth = truth.require_pictures(options.bad if self.skip_bad else None)
-        with _progress("evaluating", int(objects_to_run(truth).sum())) as advance:
+        with progress_bar("evaluating", int(objects_to_run(truth).sum())) as advance:
             return run_model(
                 model, truth, flip=self.flip, batch_size=self.batch_size, skip_bad=self.skip_bad, progress=advance
             )
@@ -191,7 +191,7 @@ def held_out(model: str, data: Path) -> Callable[[Annotations], Annotations] | N
     config = TrainConfig.load(settings)
     if not config.data or Path(config.data).resolve() != data.resolve():
         return None
-    return lambda truth: truth.with_splits(config.val_share, config.seed)
+    return lambda truth: truth.with_validation(config.val_share, config.seed)
 
 
 def _thresholds(text: str | None) -> list[float] | None:
@@ -232,16 +232,3 @@ def _title(model: str) -> str:
 def _folder(model: str) -> Path:
     path = Path(model)
     return path / "evaluation" if path.is_dir() else Path("evaluation") / _title(model)
-
-
-@contextmanager
-def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar with the time left; nothing where there is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda n: bar.advance(task, n)

@@ -36,6 +36,8 @@ class Command:
         source = find_checkpoint(self.model)
         target = self.output or source.with_suffix(".onnx")
         report = export_onnx(load_checkpoint(source), target)
-        print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, keypoints within {report.worst_px:.5f} px of the net's.")
+        print(
+            f"{target}: {target.stat().st_size / 1e6:.1f} MB, keypoints within {report.worst_px:.5f} px of the net's."
+        )
         print(f"Next: posewright predict {target} PICTURES -o out")
         return 0

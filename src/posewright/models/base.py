@@ -38,7 +38,8 @@ class HeatmapNet(nn.Module):
         if height % m or width % m or min(height, width) < m:
             near = [max(m, round(v / m) * m) for v in (height, width)]
             raise PosewrightError(
-                f"input size {height}x{width} does not fit the net", fix=f"Use multiples of {m}, such as {near[0]}x{near[1]}"
+                f"input size {height}x{width} does not fit the net",
+                fix=f"Use multiples of {m}, such as {near[0]}x{near[1]}",
             )
 
     def logits(self, image: Tensor) -> Tensor:

@@ -113,7 +113,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     try:
         net.load_state_dict(weights)
     except RuntimeError as error:
-        raise PosewrightError(f"its weights do not fit its net: {str(error).splitlines()[1].strip()}", file=path) from None
+        raise PosewrightError(
+            f"its weights do not fit its net: {str(error).splitlines()[1].strip()}", file=path
+        ) from None
     return Checkpoint(
         net.eval(),
         skeleton,

@@ -54,14 +54,24 @@ class Unit(nn.Module):
     """
 
     def __init__(
-        self, net: Hourglass, cin: int, cout: int, kernel: int = 1, *, norm: bool = True, act: bool = True, plain: bool = False
+        self,
+        net: Hourglass,
+        cin: int,
+        cout: int,
+        kernel: int = 1,
+        *,
+        norm: bool = True,
+        act: bool = True,
+        plain: bool = False,
     ) -> None:
         super().__init__()
         self.order = net.order
         bias = net.order != "conv_bn_relu" or not norm
         separable = net.mobile and not plain
         self.conv: nn.Module = (
-            Separable(cin, cout, kernel, bias) if separable else nn.Conv2d(cin, cout, kernel, padding=kernel // 2, bias=bias)
+            Separable(cin, cout, kernel, bias)
+            if separable
+            else nn.Conv2d(cin, cout, kernel, padding=kernel // 2, bias=bias)
         )
         self.bn: nn.Module = batch_norm(net, cin if net.order == "preact" else cout) if norm else nn.Identity()
         self.act: nn.Module = nn.ReLU(inplace=True) if act else nn.Identity()
@@ -160,7 +170,9 @@ class Head(nn.Module):
         c = net.channels
         self.feature = Unit(net, c, c, plain=True)
         # A pre-activation unit ends in its convolution; the linear heads want a norm and a ReLU before them.
-        self.close: nn.Module = nn.Sequential(batch_norm(net, c), nn.ReLU(inplace=True)) if net.order == "preact" else nn.Identity()
+        self.close: nn.Module = (
+            nn.Sequential(batch_norm(net, c), nn.ReLU(inplace=True)) if net.order == "preact" else nn.Identity()
+        )
         self.predict = nn.Conv2d(c, maps, 1)
         self.from_feature = None if last else nn.Conv2d(c, c, 1)
         self.from_maps = None if last else nn.Conv2d(maps, c, 1)
@@ -192,7 +204,11 @@ class HourglassNet(HeatmapNet):
         for module in self.modules():
             # A residual block that starts as the identity lets a deep stack learn from the first step (Goyal et al.,
             # arXiv:1706.02677, 5.1).
-            if isinstance(module, Bottleneck) and isinstance(module.unit3.bn, nn.BatchNorm2d) and self.config.order != "preact":
+            if (
+                isinstance(module, Bottleneck)
+                and isinstance(module.unit3.bn, nn.BatchNorm2d)
+                and self.config.order != "preact"
+            ):
                 nn.init.zeros_(module.unit3.bn.weight)
         for head in self.heads:
             nn.init.normal_(head.predict.weight, std=0.01)

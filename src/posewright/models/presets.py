@@ -147,7 +147,9 @@ def net_config(d: dict[str, Any]) -> NetConfig:
     values = dict(d)
     family = FAMILIES.get(str(values.pop("family", None)))
     if family is None:
-        raise PosewrightError(f"unknown family of nets '{d.get('family')}'", fix=did_you_mean(str(d.get("family")), FAMILIES))
+        raise PosewrightError(
+            f"unknown family of nets '{d.get('family')}'", fix=did_you_mean(str(d.get("family")), FAMILIES)
+        )
     try:
         return family.config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
     except TypeError as error:

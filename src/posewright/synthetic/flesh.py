@@ -1,4 +1,4 @@
-"""The flesh on the bones: which capsules and triangles make a hand and its forearm."""
+"""The flesh on the bones: which capsules and polygons make a hand and its forearm."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ RELIEF = 0.05
 
 Link = tuple[int, int, float]
 """Two points that a tapered capsule joins, and its softness in palms."""
-Face = tuple[int, int, int]
-"""Three points that a rounded triangle joins."""
+Face = tuple[int, ...]
+"""The corners of a rounded polygon, in order."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Part:
     Attributes:
         material: a number of the depth buffer.
         links: tapered capsules.
-        faces: rounded triangles.
+        faces: rounded polygons.
         even: whether the relief of this part and what was drawn before is evened out.
     """
 
@@ -62,7 +62,7 @@ class Solid:
         for part in self.parts:
             for face in part.faces:
                 corners = list(face)
-                buffer.triangle(points[corners].tolist(), radii[corners].tolist())
+                buffer.face(points[corners], radii[corners])
             links = np.array(part.links)
             a, b = links[:, :2].astype(np.int64).T
             buffer.capsules(points[a], points[b], radii[a], radii[b], links[:, 2] * view.scale)
@@ -77,14 +77,19 @@ def chain(*points: int, soft: float = 0.0) -> list[Link]:
 
 
 class _Points:
-    def __init__(self) -> None:
-        self.points: list[Array] = []
-        self.radii: list[float] = []
+    """The points of a solid as they are gathered; adding some returns their places."""
 
-    def __call__(self, xyz: Array, radius: float) -> int:
-        self.points.append(xyz)
-        self.radii.append(radius)
-        return len(self.points) - 1
+    def __init__(self) -> None:
+        self.xyz: list[Array] = []
+        self.radii: list[Array] = []
+        self.count = 0
+
+    def add(self, xyz: Array, radii: Array) -> list[int]:
+        """Add points ``[N, 3]`` with their radii ``[N]``."""
+        self.xyz.append(xyz)
+        self.radii.append(radii)
+        self.count += len(xyz)
+        return list(range(self.count - len(xyz), self.count))
 
 
 def hand_solid(hand: PosedHand, forearm: float = 2.2, sleeve: float | None = None, cuff: float = 1.2) -> Solid:
@@ -96,67 +101,87 @@ def hand_solid(hand: PosedHand, forearm: float = 2.2, sleeve: float | None = Non
         sleeve: where on the arm a sleeve begins, palms from the wrist; None for a bare arm.
         cuff: thickness of the sleeve relative to the arm's.
     """
-    point = _Points()
-    parts = [_palm(point, hand, forearm), _fingers(point, hand)]
+    points = _Points()
+    parts = [_palm(points, hand, forearm), _fingers(points, hand)]
     if sleeve is not None and sleeve < forearm:
-        parts.append(_sleeve(point, hand, sleeve, forearm, cuff))
-    return Solid(np.array(point.points), np.array(point.radii), parts)
+        parts.append(_sleeve(points, hand, sleeve, forearm, cuff))
+    return Solid(np.concatenate(points.xyz), np.concatenate(points.radii), parts)
 
 
-def _arm(point: _Points, hand: PosedHand, at: float, thicker: float = 1.0) -> tuple[int, int]:
-    """The two points of the oval arm's cross-section at a distance from the wrist, the thumb's side first."""
-    centre, grown = hand.keypoints[0] + hand.forearm * at, min(at, 2.4)
-    across = hand.forearm_side * (hand.shape.breadth * (0.84 + 0.1 * grown))
-    radius = hand.shape.wrist_radius * (0.92 + 0.28 * grown) * thicker
-    return point(centre + across, radius), point(centre - across, radius)
+def _arm(points: _Points, hand: PosedHand, start: float, end: float, thicker: float = 1.0) -> list[int]:
+    """An oval arm from one distance from the wrist to another: at each end its two sides, the thumb's side first."""
+    at = np.array([start, start, end, end])
+    grown, side = np.minimum(at, 2.4), np.array([1.0, -1.0, 1.0, -1.0])
+    across = side * hand.shape.breadth * (0.84 + 0.1 * grown)
+    radii = hand.shape.wrist_radius * (0.92 + 0.28 * grown) * thicker
+    return points.add(at[:, None] * hand.forearm + across[:, None] * hand.forearm_side, radii)
 
 
-def _palm(point: _Points, hand: PosedHand, forearm: float) -> Part:
+def _palm(points: _Points, hand: PosedHand, forearm: float) -> Part:
     """Forearm, back and palm of the hand, with the balls of the thumb and of the little finger."""
     shape, fingers = hand.shape, hand.keypoints[1:].reshape(5, 4, 3)
-    breadth, thick = shape.breadth, shape.wrist_radius
-    x, y, z = np.diag([-1.0 if shape.left else 1.0, 1.0, 1.0])
-    radial = point(x * breadth + y * 0.04, thick * 0.92)
-    ulnar = point(-x * breadth + y * 0.04, thick * 0.92)
-    heads = [point(fingers[f, 0] - y * 0.05, shape.radii[f, 0] * 0.94) for f in range(1, 5)]
+    breadth, thick, radii = shape.breadth, shape.wrist_radius, shape.radii
+    x = -1.0 if shape.left else 1.0
+    fixed = np.array(
+        [
+            (x * breadth, 0.04, 0.0),  # the two sides of the wrist
+            (-x * breadth, 0.04, 0.0),
+            (-x * breadth * 1.12, 0.22, 0.06),  # the ball of the little finger
+        ]
+    )
+    radial, ulnar, heel_low = points.add(fixed, thick * np.array([0.92, 0.92, 0.86]))
+    heads = points.add(fingers[1:, 0] - (0, 0.05, 0), radii[1:, 0] * 0.94)
     root, towards = fingers[0, 0], hand.along[0, 0]
-    ball = point(root + z * 0.04 + towards * 0.08, shape.radii[0, 0] * 0.88)
-    neck = point(fingers[0, 1], shape.radii[0, 1])
-    web_high = point(fingers[1, 0] * 0.76 + z * 0.01, shape.radii[1, 0] * 0.85)
-    web_low = point(root + towards * shape.bones[0, 0] * 0.68, shape.radii[0, 1] * 0.72)
-    heel_low = point(-x * breadth * 1.12 + y * 0.22 + z * 0.06, thick * 0.86)
-    heel_high = point(fingers[4, 0] - y * 0.2 + z * 0.04 - x * 0.01, shape.radii[4, 0] * 1.08)
-    near, far = _arm(point, hand, 0.34), _arm(point, hand, forearm)
+    flesh = np.array(
+        [
+            fingers[4, 0] + (-0.01 * x, -0.2, 0.04),
+            root + towards * 0.08 + (0, 0, 0.04),  # the ball of the thumb
+            fingers[0, 1],
+            root + towards * (shape.bones[0, 0] * 0.68),  # the skin between thumb and palm
+            fingers[1, 0] * 0.76 + (0, 0, 0.01),
+        ]
+    )
+    heel_high, ball, neck, web_low, web_high = points.add(
+        flesh,
+        np.array([radii[4, 0] * 1.08, radii[0, 0] * 0.88, radii[0, 1], radii[0, 1] * 0.72, radii[1, 0] * 0.85]),
+    )
+    near_radial, near_ulnar, far_radial, far_ulnar = _arm(points, hand, 0.34, forearm)
 
-    index, middle, ring, little = heads
-    faces = [(radial, ulnar, little), (radial, little, index), (index, middle, ring), (index, ring, little)]
-    faces += [(ball, web_high, web_low), (radial, ulnar, near[0]), (ulnar, *near), (*near, far[0]), (near[1], *far)]
-    links = chain(far[0], near[0], radial, index) + chain(far[1], near[1], ulnar, little) + chain(*heads)
+    faces: list[Face] = [
+        (radial, ulnar, *reversed(heads)),
+        (radial, ulnar, near_ulnar, near_radial),
+        (near_radial, near_ulnar, far_ulnar, far_radial),
+        (ball, web_high, web_low),
+    ]
+    links = chain(far_radial, near_radial, radial, *heads, ulnar, near_ulnar, far_ulnar)
+    links += chain(radial, ulnar)
     links += chain(radial, ball, neck, soft=SOFT) + chain(web_low, web_high, soft=SOFT)
     links += chain(heel_low, heel_high, soft=SOFT)
-    links += chain(ulnar, radial, little)  # the faces lean apart and gape along these edges
     return Part(SKIN, links, faces, even=True)
 
 
-def _fingers(point: _Points, hand: PosedHand) -> Part:
+def _fingers(points: _Points, hand: PosedHand) -> Part:
     """Each finger is a chain of tapered capsules; the skin between their roots reaches a third up the first bone."""
-    shape, fingers = hand.shape, hand.keypoints[1:].reshape(5, 4, 3)
-    links: list[Link] = []
-    webs = []
-    for f in range(5):
-        radii, pad, first = shape.radii[f], hand.pad[f], 1 if f == 0 else 0
-        # A knuckle stands out on the back of the hand, not in the palm.
-        joints = [point(fingers[f, first] - pad[first] * radii[first] * 0.12, radii[first] * 0.92)]
-        joints += [point(fingers[f, j], radii[j]) for j in range(first + 1, 3)]
-        # The flesh of the tip ends half its thickness beyond the keypoint.
-        joints.append(point(fingers[f, 3] - hand.along[f, 2] * radii[3] * 0.55 + pad[2] * radii[3] * 0.06, radii[3]))
-        links += chain(*joints[:2], soft=SOFT * 0.6) + chain(*joints[1:])
-        if f:
-            webs.append(point(fingers[f, 0] * 0.72 + fingers[f, 1] * 0.28 + pad[0] * 0.02, radii[0] * 0.74))
+    radii, fingers, pad = hand.shape.radii, hand.keypoints[1:].reshape(5, 4, 3), hand.pad
+    first = np.array([1, 0, 0, 0, 0])  # the thumb's first bone belongs to the palm
+    every = np.arange(5)
+    thick = radii[every, first]
+    # A knuckle stands out on the back of the hand, not in the palm.
+    base = points.add(fingers[every, first] - pad[every, first] * (thick * 0.12)[:, None], thick * 0.92)
+    middle = points.add(fingers[1:, 1], radii[1:, 1])
+    last = points.add(fingers[:, 2], radii[:, 2])
+    # The flesh of the tip ends half its thickness beyond the keypoint.
+    end = (pad[:, 2] * 0.06 - hand.along[:, 2] * 0.55) * radii[:, 3, None]
+    tip = points.add(fingers[:, 3] + end, radii[:, 3])
+    webs = points.add(fingers[1:, 0] * 0.72 + fingers[1:, 1] * 0.28 + pad[1:, 0] * 0.02, radii[1:, 0] * 0.74)
+
+    links = chain(base[0], last[0], soft=SOFT * 0.6) + chain(last[0], tip[0])
+    for f in range(1, 5):
+        links += chain(base[f], middle[f - 1], soft=SOFT * 0.6) + chain(middle[f - 1], last[f], tip[f])
     return Part(SKIN, links + chain(*webs, soft=SOFT * 0.8))
 
 
-def _sleeve(point: _Points, hand: PosedHand, start: float, end: float, cuff: float) -> Part:
+def _sleeve(points: _Points, hand: PosedHand, start: float, end: float, cuff: float) -> Part:
     """Like the arm, thicker."""
-    (a, b), (c, d) = _arm(point, hand, start, cuff), _arm(point, hand, end, cuff)
-    return Part(SLEEVE, chain(c, a, b, d), [(a, b, c), (b, c, d)])
+    a, b, c, d = _arm(points, hand, start, end, cuff)
+    return Part(SLEEVE, chain(c, a, b, d), [(a, b, d, c)])

@@ -11,8 +11,18 @@ from numpy.typing import NDArray
 from posewright.synthetic.anatomy import Array, HandShape, PosedHand
 from posewright.synthetic.flesh import HELD, SKIN, SLEEVE, Solid, hand_solid
 from posewright.synthetic.marks import blush_map, crease_map, draw_nails
-from posewright.synthetic.scenery import Colour, Palette, skin_colour
-from posewright.synthetic.shading import Light, Picture, Skin, composite, grain_tile, matter_ramp, shade, skin_ramp
+from posewright.synthetic.scenery import Palette, skin_colour
+from posewright.synthetic.shading import (
+    Colour,
+    Light,
+    Picture,
+    Skin,
+    composite,
+    grain_tile,
+    matter_ramp,
+    shade,
+    skin_ramp,
+)
 from posewright.synthetic.surface import DepthBuffer
 from posewright.synthetic.things import FRONT, OTHER_SKIN, Bar, Capsule, Sheet
 from posewright.synthetic.view import View

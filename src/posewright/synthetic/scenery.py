@@ -5,9 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from posewright.synthetic.shading import TONES, Picture, grain_tile
-
-Colour = tuple[float, float, float]
+from posewright.synthetic.shading import TONES, Colour, Picture, grain_tile
 
 
 class Palette:
@@ -21,18 +19,23 @@ class Palette:
         hsv[0, :, 0] = (main + (draws[0] - 0.5) * 2 * spread) % 180
         hsv[0, :, 1] = 255 * np.clip(draws[1] ** 1.6 * rng.uniform(0.2, 0.9), 0, 1)
         hsv[0, :, 2] = 255 * np.clip(0.08 + 0.9 * draws[2], 0, 1)
-        self.colours = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0].astype(float)
+        self.colours: list[list[int]] = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0].tolist()
 
     def pick(self, rng: np.random.Generator, jitter: float = 14.0) -> Colour:
-        r, g, b = (self.colours[int(rng.random() * len(self.colours))] + rng.normal(size=3) * jitter).tolist()
-        return max(0.0, min(255.0, r)), max(0.0, min(255.0, g)), max(0.0, min(255.0, b))
+        r, g, b = self.colours[int(rng.random() * len(self.colours))]
+        return _jittered(rng, (r, g, b), jitter)
 
 
 def skin_colour(rng: np.random.Generator) -> Colour:
     """The colour of somebody's skin, in some light."""
-    tone = TONES[int(rng.random() ** 1.2 * len(TONES))] * (0.7 + 0.4 * rng.random())
-    r, g, b = (tone + rng.normal(size=3) * 8).tolist()
-    return max(0.0, min(255.0, r)), max(0.0, min(255.0, g)), max(0.0, min(255.0, b))
+    place, bright = rng.random(2).tolist()
+    r, g, b = TONES[int(place**1.2 * len(TONES))]
+    return _jittered(rng, (r * (0.7 + 0.4 * bright), g * (0.7 + 0.4 * bright), b * (0.7 + 0.4 * bright)), 8.0)
+
+
+def _jittered(rng: np.random.Generator, colour: Colour, deviation: float) -> Colour:
+    (r, g, b), (dr, dg, db) = colour, (rng.normal(size=3) * deviation).tolist()
+    return max(0.0, min(255.0, r + dr)), max(0.0, min(255.0, g + dg)), max(0.0, min(255.0, b + db))
 
 
 def background(rng: np.random.Generator, width: int, height: int, clutter: float = 1.0) -> Picture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,9 @@ from posewright.synthetic.surface import FAR, DepthBuffer, Floats, Window
 
 Picture = NDArray[Any]
 """``uint8 [H, W, 3]`` RGB or ``[H, W]``; loosely typed, as OpenCV's stubs say little about what they return."""
+
+Colour = tuple[float, float, float]
+"""RGB, 0..255."""
 
 FULL = 170
 """The shade (0..255) of a surface that faces the light squarely; what is brighter shines."""
@@ -34,20 +38,25 @@ class Light:
 
     direction: tuple[float, float, float]
     ambient: float
-    colour: tuple[float, float, float]
+    colour: Colour
     gloss: float
     shadow: float
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Light:
         """Mostly from above and in front, white to warm or bluish."""
-        vector = np.array([rng.normal() * 0.7, -0.55 + rng.normal() * 0.5, 0.35 + rng.random() * 0.9])
-        vector /= np.linalg.norm(vector)
-        warm, green = np.clip(rng.normal(size=2), -2, 2) * (0.06, 0.015)
-        colour = (1 + warm, 1 + green, 1 - warm)
-        ambient, gloss, shadow = rng.random(3)
-        x, y, z = vector.tolist()
-        return cls((x, y, z), 0.28 + 0.42 * ambient, colour, 0.35 * gloss * gloss, 0.25 + 0.55 * shadow)
+        x, y, warm, green = (rng.normal(size=4) * (0.7, 0.5, 0.06, 0.015)).tolist()
+        z, ambient, gloss, shadow = rng.random(4).tolist()
+        y, z = y - 0.55, 0.35 + 0.9 * z
+        length = math.sqrt(x * x + y * y + z * z)
+        warm = min(max(warm, -0.12), 0.12)
+        return cls(
+            (x / length, y / length, z / length),
+            0.28 + 0.42 * ambient,
+            (1 + warm, 1 + green, 1 - warm),
+            0.35 * gloss * gloss,
+            0.25 + 0.55 * shadow,
+        )
 
 
 def shade(buffer: DepthBuffer, window: Window, light: Light, unit: float) -> Picture:
@@ -132,18 +141,15 @@ def _darkness(depth: Floats, light: Light, unit: float) -> tuple[Floats, Floats]
     return next(full), next(full)
 
 
-TONES = np.array(
-    [
-        (240, 200, 178),
-        (228, 178, 150),
-        (212, 156, 126),
-        (190, 132, 100),
-        (158, 104, 76),
-        (122, 80, 58),
-        (90, 60, 46),
-        (66, 45, 37),
-    ],
-    float,
+TONES: tuple[Colour, ...] = (
+    (240, 200, 178),
+    (228, 178, 150),
+    (212, 156, 126),
+    (190, 132, 100),
+    (158, 104, 76),
+    (122, 80, 58),
+    (90, 60, 46),
+    (66, 45, 37),
 )
 """RGB of skin in full light, from very light to very dark."""
 
@@ -152,50 +158,59 @@ TONES = np.array(
 class Skin:
     """The colour of one person's skin: RGB of the back of the hand and of the palm in full light."""
 
-    back: tuple[float, float, float]
-    palm: tuple[float, float, float]
-    nail: tuple[float, float, float]
+    back: Colour
+    palm: Colour
+    nail: Colour
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Skin:
         """Any tone from very light to very dark, more or less ruddy; sometimes painted nails."""
-        u, ruddy, yellow = rng.random(), rng.normal() * 0.035, rng.normal() * 0.03
-        place = u**1.15 * (len(TONES) - 1)
-        low = min(int(place), len(TONES) - 2)
-        back = TONES[low] + (TONES[low + 1] - TONES[low]) * (place - low)
-        back = back * (1 + ruddy, 1 - 0.5 * ruddy + 0.3 * yellow, 1 - 0.6 * ruddy - yellow)
+        dark, painted = rng.random(2).tolist()
+        ruddy, yellow = (rng.normal(size=2) * (0.035, 0.03)).tolist()
+        place = dark**1.15 * (len(TONES) - 1)
+        tone = _between(TONES[int(place)], TONES[min(int(place) + 1, len(TONES) - 1)], place - int(place))
+        tint = (1 + ruddy, 1 - 0.5 * ruddy + 0.3 * yellow, 1 - 0.6 * ruddy - yellow)
+        back = (min(tone[0] * tint[0], 255.0), min(tone[1] * tint[1], 255.0), min(tone[2] * tint[2], 255.0))
         # Palms carry little pigment: the darker the skin, the more they stand off from the back of the hand.
-        palm = back + (np.array([222, 160, 138]) - back) * (0.1 + 0.35 * u)
-        nail = palm * 0.75 + np.array([245, 205, 198]) * 0.25
-        if rng.random() < 0.12:
-            nail = rng.random(3) * 200 + 30
-        return cls(_rgb(back), _rgb(palm), _rgb(nail))
+        palm = _between(back, (222, 160, 138), 0.1 + 0.35 * dark)
+        nail = _between(palm, (245, 205, 198), 0.25)
+        if painted < 0.12:
+            r, g, b = (rng.random(3) * 200 + 30).tolist()
+            nail = (r, g, b)
+        return cls(back, palm, nail)
 
-    def towards(self, palm_share: float) -> tuple[float, float, float]:
+    def towards(self, palm_share: float) -> Colour:
         """The colour between the back of the hand (0) and the palm (1)."""
-        return _rgb(np.array(self.back) + (np.array(self.palm) - np.array(self.back)) * palm_share)
+        return _between(self.back, self.palm, palm_share)
 
 
-def _rgb(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    r, g, b = np.clip(values, 0, 255).tolist()
+def _between(a: Colour, b: Colour, share: float) -> Colour:
+    r, g, b = (p + (q - p) * share for p, q in zip(a, b, strict=True))
     return r, g, b
 
 
-def skin_ramp(colour: tuple[float, float, float], light: Light) -> Picture:
+_LEVEL = np.arange(256)[:, None] / FULL
+_SHINE = np.clip(_LEVEL - 1, 0, 0.5) * 1.3
+# Shadows on skin turn red: green and blue fall off faster.
+_SKIN_FALL = np.minimum(_LEVEL, 1.1) ** np.array([0.72, 0.86, 0.92])
+_MATTER_FALL = np.minimum(_LEVEL, 1.1) ** 0.9
+
+
+def skin_ramp(colour: Colour, light: Light) -> Picture:
     """``uint8 [256, 3]``: the colour of skin for each shade; shadows turn red, highlights white."""
-    return _ramp(colour, light, (0.72, 0.86, 0.92), 0.8)
+    return _ramp(colour, light, _SKIN_FALL, 0.8)
 
 
-def matter_ramp(colour: tuple[float, float, float], light: Light, gloss: float = 0.2) -> Picture:
+def matter_ramp(colour: Colour, light: Light, gloss: float = 0.2) -> Picture:
     """``uint8 [256, 3]``: the colour of cloth, wood or plastic for each shade."""
-    return _ramp(colour, light, (0.9, 0.9, 0.9), gloss)
+    return _ramp(colour, light, _MATTER_FALL, gloss)
 
 
-def _ramp(colour: tuple[float, float, float], light: Light, power: tuple[float, float, float], gloss: float) -> Picture:
-    level = np.arange(256)[:, None] / FULL
-    lit = np.array(colour) * np.array(light.colour) * np.minimum(level, 1.1) ** np.array(power)
-    lit += (np.array(light.colour) * 255 - lit) * (np.clip(level - 1, 0, 0.5) * 1.3 * gloss)
-    return np.clip(lit, 0, 255).astype(np.uint8)
+def _ramp(colour: Colour, light: Light, fall: NDArray[np.float64], gloss: float) -> Picture:
+    lamp = np.array(light.colour)
+    lit = fall * (np.array(colour) * lamp)
+    lit += (lamp * 255 - lit) * (_SHINE * gloss)
+    return np.minimum(lit, 255).astype(np.uint8)
 
 
 def paint(shades: Picture, blush: Picture | None, ramp: Picture) -> Picture:

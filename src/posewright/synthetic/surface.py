@@ -1,8 +1,8 @@
-"""Round shapes as depth: tapered capsules and rounded triangles written into one z-buffer.
+"""Round shapes as depth: tapered capsules and rounded polygons written into one z-buffer.
 
 A *tapered capsule* is what a sphere sweeps that moves from one point to another while its radius changes; a *rounded
-triangle* is what it sweeps over a triangle. Limbs, palms, sleeves, pens and balls are all made of these two. Shapes are
-given in screen space: x right and y down in pixels of the picture, z towards the viewer in the same unit.
+polygon* is what it sweeps over a flat polygon. Limbs, palms, sleeves, pens and balls are all made of these two. Shapes
+are given in screen space: x right and y down in pixels of the picture, z towards the viewer in the same unit.
 """
 
 from __future__ import annotations
@@ -118,32 +118,31 @@ class DepthBuffer:
         z += u
         return z
 
-    def triangle(self, corners: Sequence[Point], radii: Sequence[float]) -> None:
-        """Draw the flat face of a rounded triangle; its rounded edges are three capsules that the caller adds.
+    def face(self, corners: Array, radii: Array) -> None:
+        """Draw the side that a rounded polygon turns to the viewer; the caller adds its rounded edges as capsules.
 
         Args:
-            corners: three times (x, y, z), pixels.
-            radii: three times how far the face lies in front of the corner, pixels.
+            corners: ``[N, 3]`` (x, y, z) in order, pixels; nearly in one plane, and convex.
+            radii: ``[N]``: how far the side lies in front of each corner, pixels.
         """
-        nx, ny, nz = _normal(*corners)
-        length = math.sqrt(nx * nx + ny * ny + nz * nz)
-        if abs(nz) < 0.05 * length or length < 1e-6:
+        across = _normal(corners)
+        length = math.hypot(*across)
+        if abs(across[2]) < 0.05 * length or length < 1e-6:
             return  # seen edge on: the capsules cover it
-        k = math.copysign(1 / length, nz)
-        face = [(x + r * k * nx, y + r * k * ny, z + r * k * nz) for (x, y, z), r in zip(corners, radii, strict=True)]
-        xs, ys = [p[0] for p in face], [p[1] for p in face]
-        window = self._clip(min(xs) - 1, min(ys) - 1, max(xs) + 1, max(ys) + 1)
-        nx, ny, nz = _normal(*face)
+        moved = corners + radii[:, None] * (np.array(across) * math.copysign(1 / length, across[2]))
+        (x0, y0, _), (x1, y1, top_z) = moved.min(0).tolist(), moved.max(0).tolist()
+        window = self._clip(x0 - 1, y0 - 1, x1 + 1, y1 + 1)
+        nx, ny, nz = _normal(moved)
         if window is None or abs(nz) < 1e-6:
             return
         left, top, right, bottom = window
         mask = np.zeros((bottom - top, right - left), np.uint8)
-        points = np.array([(round((x - left) * 16), round((y - top) * 16)) for x, y, _ in face], np.int32)
-        cv2.fillConvexPoly(mask, points, 1, cv2.LINE_8, 4)
-        cv2.polylines(mask, [points], True, 1, 2, cv2.LINE_8, 4)  # neighbouring faces that lean apart leave no crack
-        x, y, z0 = face[0]
+        points = [np.rint((moved[:, :2] - (left, top)) * 16).astype(np.int32)]
+        cv2.fillPoly(mask, points, 1, cv2.LINE_8, 4)
+        cv2.polylines(mask, points, True, 1, 2, cv2.LINE_8, 4)  # neighbouring sides that lean apart leave no crack
+        x, y, z0 = moved.mean(0).tolist()
         z = (self._xs[:, left:right] * (-nx / nz)) + (self._ys[top:bottom] * (-ny / nz) + ((x * nx + y * ny) / nz + z0))
-        np.minimum(z, max(p[2] for p in face), out=z)  # a steep face soars beyond its corners
+        np.minimum(z, top_z, out=z)  # a steep side soars beyond its corners
         depth = self.depth[top:bottom, left:right]
         np.maximum(depth, z, out=depth, where=mask.view(bool))
 
@@ -192,7 +191,12 @@ class DepthBuffer:
         depth += gap
 
 
-def _normal(a: Point, b: Point, c: Point) -> tuple[float, float, float]:
-    ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
-    vx, vy, vz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
-    return uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+def _normal(corners: Array) -> tuple[float, float, float]:
+    """Newell's normal of a polygon, as long as twice its area."""
+    rows = corners.tolist()
+    nx = ny = nz = 0.0
+    for (ax, ay, az), (bx, by, bz) in zip(rows, rows[1:] + rows[:1], strict=True):
+        nx += (ay - by) * (az + bz)
+        ny += (az - bz) * (ax + bx)
+        nz += (ax - bx) * (ay + by)
+    return nx, ny, nz

@@ -37,7 +37,7 @@ def held_thing(rng: np.random.Generator, left: bool) -> tuple[Articulation, Soli
         tilt = np.array([0.5 - b, 0.8, 0.9 * (c - 0.3)])
     else:  # a card or a telephone
         grip, middle, radius, reach = GESTURES["pinch"], np.array([0.2, 1.15, 0.62]), 0.02 + 0.03 * a, (0.0, 0.0)
-        links, faces = chain(0, 1, 3, 2, 0), [(0, 1, 2), (1, 2, 3)]
+        links, faces = chain(0, 1, 3, 2, 0), [(0, 1, 3, 2)]
         wide, high = np.array([0.25 + 0.3 * b, 0.1, 0.0]), np.array([-0.05, 0.3 + 0.35 * c, 0.1])
         corners = [middle - wide - high * 0.4, middle + wide - high * 0.4, middle - wide + high, middle + wide + high]
         points = np.array(corners)

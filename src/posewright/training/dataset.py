@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypedDict
@@ -22,9 +23,7 @@ from posewright.warp import warp
 
 IGNORED, DRAWN, EMPTY = 0, 1, 2
 """What a keypoint asks of its map: nothing, a gaussian, or silence."""
-PLAIN = AugmentConfig(
-    scale=0, rotation=0, shift=0, flip=0, colour=0, grey=0, blur=0, cutout=0, negative=0
-)
+PLAIN = AugmentConfig(scale=0, rotation=0, shift=0, flip=0, colour=0, grey=0, blur=0, cutout=0, negative=0)
 """No augmentation at all."""
 
 
@@ -71,7 +70,7 @@ class CropDataset(Dataset[Sample]):
         self.objects = np.flatnonzero(annotations.labelled.any(1) & ~annotations.iscrowd)
         order = np.argsort(annotations.image, kind="stable")
         starts = np.searchsorted(annotations.image[order], np.arange(len(annotations.images) + 1))
-        self._of_image = [order[a:b] for a, b in zip(starts, starts[1:])]
+        self._of_image = [order[a:b] for a, b in itertools.pairwise(starts)]
         self.empty_images = np.array([i for i, o in enumerate(self._of_image) if len(o) == 0], int)
 
     def __len__(self) -> int:
@@ -114,7 +113,9 @@ class CropDataset(Dataset[Sample]):
         still = replace(self.augment or PLAIN, scale=0.0, shift=0.0, rotation=0.0)
         similarity, *_ = random_similarity(box, replace(self.rule, margin=1.0), still, rng)
         k = len(a.skeleton)
-        return self._sample(picture, similarity, index, rng, np.zeros((k, 2)), np.full(k, EMPTY, np.uint8), present=False)
+        return self._sample(
+            picture, similarity, index, rng, np.zeros((k, 2)), np.full(k, EMPTY, np.uint8), present=False
+        )
 
     def _sample(
         self,

@@ -6,6 +6,7 @@ import logging
 import os
 import warnings
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from posewright.annotations import Annotations, ReadOptions, read_annotations
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
 from posewright.models.base import HeatmapNet
-from posewright.models.checkpoint import Checkpoint, save_checkpoint
+from posewright.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from posewright.models.heatmaps import decode
 from posewright.models.presets import build_net, preset
 from posewright.skeleton import load_skeleton
@@ -59,15 +60,10 @@ def read_data(config: TrainConfig) -> tuple[Annotations, list[str]]:
         images=Path(config.images) if config.images else None,
         skip_bad=config.skip_bad,
     )
-    annotations = read_annotations(config.data, config.format, options)
-    return split(annotations, config), options.skipped
-
-
-def split(annotations: Annotations, config: TrainConfig) -> Annotations:
-    """The set's own train and val splits, or seeded ones of whole groups where it has none."""
-    if {"train", "val"} <= annotations.splits:
-        return annotations
-    return annotations.with_splits(config.val_share, config.seed)
+    annotations = read_annotations(config.data, config.format, options).require_pictures(
+        options.bad if config.skip_bad else None
+    )
+    return annotations.with_validation(config.val_share, config.seed), options.skipped
 
 
 def choose_device(name: str) -> str:
@@ -104,7 +100,7 @@ def loader_processes(config: TrainConfig) -> int:
 
 
 def loaders(
-    config: TrainConfig, annotations: Annotations, rule: CropRule, start: int = 0, shown: int | None = None
+    config: TrainConfig, annotations: Annotations, rule: CropRule, start: int = 0
 ) -> tuple[DataLoader[Any], DataLoader[Any]]:
     """The training and validation loaders; training goes on after ``start`` steps."""
     train = CropDataset(annotations.of_split("train"), rule, config.augment, config.seed)
@@ -144,15 +140,19 @@ def fit(config: TrainConfig, annotations: Annotations | None = None, *, resume: 
     last = folder / LAST
     state = _read_last(last) if resume else None
     if state is None and last.exists():
-        raise PosewrightError("holds a run already", file=folder, fix="Add --resume to go on with it, or give another -o")
+        raise PosewrightError(
+            "holds a run already", file=folder, fix="Add --resume to go on with it, or give another -o"
+        )
     if state is not None:
-        config = replace(TrainConfig.from_dict(state["posewright"]["config"]), output=config.output, device=config.device)
+        config = replace(
+            TrainConfig.from_dict(state["posewright"]["config"]), output=config.output, device=config.device
+        )
     if annotations is None:
         annotations, skipped = read_data(config)
         for line in skipped:
             print(f"left out: {line}")
     else:
-        annotations = split(annotations, config)
+        annotations = annotations.with_validation(config.val_share, config.seed)
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
@@ -175,21 +175,7 @@ def fit(config: TrainConfig, annotations: Annotations | None = None, *, resume: 
     device = choose_device(config.device)
     history = History(folder)
     best = ModelCheckpoint(folder / "checkpoints", "best", "val_pck", mode="max", save_on_train_epoch_end=True)
-    trainer = pl.Trainer(
-        accelerator={"cuda": "gpu"}.get(device, device),
-        devices=1,
-        precision=choose_precision(config.precision, device),
-        max_epochs=config.epochs,
-        gradient_clip_val=config.clip or None,
-        callbacks=_callbacks(config, folder, history, best, steps),
-        logger=_tensorboard(folder),
-        use_distributed_sampler=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=10,
-        default_root_dir=folder,
-    )
+    trainer = trainer_for(config, device, folder, [Bar(steps, config.threshold), history, best])
     folder.mkdir(parents=True, exist_ok=True)
     config.save(folder / CONFIG)
     _describe(config, net, train, val, trainer, device)
@@ -198,6 +184,17 @@ def fit(config: TrainConfig, annotations: Annotations | None = None, *, resume: 
     if trainer.interrupted:
         raise KeyboardInterrupt
     return _finish(config, folder, task, best, history, annotations, rule, val, device, terms)
+
+
+def finished_run(folder: Path) -> Run:
+    """What a run that is over left in its folder.
+
+    Raises:
+        PosewrightError: where its checkpoint is missing or cannot be used.
+    """
+    checkpoint = load_checkpoint(folder / CHECKPOINT)
+    figures = [m["value"] for name, m in checkpoint.metrics.items() if name.startswith("PCK@")]
+    return Run(folder, checkpoint, float(figures[0]), float(checkpoint.training["seconds"]))
 
 
 def _read_last(path: Path) -> dict[str, Any]:
@@ -211,31 +208,40 @@ def _read_last(path: Path) -> dict[str, Any]:
     return state
 
 
-def _callbacks(config: TrainConfig, folder: Path, history: History, best: ModelCheckpoint, steps: int) -> list[Callback]:
-    from datetime import timedelta
+def trainer_for(
+    config: TrainConfig, device: str, folder: Path, callbacks: list[Callback], max_steps: int = -1
+) -> pl.Trainer:
+    """Lightning's trainer of a run, with the running mean of weights and the checkpoints that a resumed run needs.
 
-    callbacks: list[Callback] = [Bar(steps, config.threshold)]
-    if config.ema:
-        callbacks.append(EMAWeightAveraging(decay=config.ema, use_buffers=True))
-    # History stands before the checkpoints, so that each holds its own epoch's row.
-    callbacks += [history, best]
-    callbacks.append(ModelCheckpoint(folder / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False))
-    callbacks.append(
-        ModelCheckpoint(
-            folder / "checkpoints",
-            "last",
-            train_time_interval=timedelta(minutes=config.checkpoint_minutes),
-            save_on_train_epoch_end=False,
-            enable_version_counter=False,
-        )
+    Args:
+        callbacks: those of the caller. They come before the checkpoints', so that each checkpoint holds what they kept.
+        max_steps: stop after so many steps; -1 for all epochs.
+    """
+    every = {"enable_version_counter": False, "dirpath": folder / "checkpoints", "filename": "last"}
+    return pl.Trainer(
+        accelerator={"cuda": "gpu"}.get(device, device),
+        devices=1,
+        precision=choose_precision(config.precision, device),
+        max_epochs=config.epochs,
+        max_steps=max_steps,
+        gradient_clip_val=config.clip or None,
+        callbacks=[
+            *([EMAWeightAveraging(decay=config.ema, use_buffers=True)] if config.ema else []),
+            *([EarlyStopping("val_pck", patience=config.patience, mode="max")] if config.patience else []),
+            *callbacks,
+            ModelCheckpoint(**every, save_on_train_epoch_end=True),
+            ModelCheckpoint(
+                **every, train_time_interval=timedelta(minutes=config.checkpoint_minutes), save_on_train_epoch_end=False
+            ),
+        ],
+        logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+        default_root_dir=folder,
     )
-    if config.patience:
-        callbacks.append(EarlyStopping("val_pck", patience=config.patience, mode="max", verbose=False))
-    return callbacks
-
-
-def _tensorboard(folder: Path) -> TensorBoardLogger:
-    return TensorBoardLogger(folder, name="", version="tensorboard")
 
 
 class _quiet:

@@ -15,7 +15,9 @@ from posewright.training.config import TrainConfig
 from posewright.training.dataset import DRAWN, CropDataset, Sample
 
 
-def augmentation_sheet(annotations: Annotations, config: TrainConfig, path: Path, objects: int = 6, variants: int = 7) -> Path:
+def augmentation_sheet(
+    annotations: Annotations, config: TrainConfig, path: Path, objects: int = 6, variants: int = 7
+) -> Path:
     """Draw ``objects`` rows of one plain crop and ``variants`` augmented ones, with the keypoints as training sees them.
 
     Raises:
