@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
 
@@ -33,8 +34,8 @@ class Command:
                 "preset": info.preset,
                 "file": f"{size / 1e6:.1f} MB",
                 "measured": "\n".join(f"{metric} {_figure(of)}" for metric, of in info.metrics.items()),
-                "trained on": "\n".join(info.training_data),
-                "terms": info.terms,
+                "trained on": _wrapped("; ".join(info.training_data)),
+                "terms": _wrapped(info.terms),
             }
 
         rows, broken = [], []
@@ -56,6 +57,10 @@ class Command:
         else:
             print("Next: posewright train --data LABELS --model hourglass_s1_tiny -o runs/mine")
         return 0
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, 40))
 
 
 def _figure(of: object) -> str:

@@ -7,7 +7,7 @@ is its mirror image in x.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +130,23 @@ class PosedHand:
     side: Array
     forearm: Array
     forearm_side: Array
+
+    def with_arm_aside(self, axis: Array, most: float = 0.35) -> PosedHand:
+        """The same hand with a wrist that keeps the forearm from coming along ``axis``, a unit vector of the hand's frame.
+
+        Args:
+            axis: the direction towards the viewer, where an arm would end in mid-air before the camera.
+            most: the largest share of the forearm's direction along it.
+        """
+        rise = float(self.forearm @ axis)
+        if rise <= most:
+            return self
+        flat = self.forearm - rise * axis
+        length = float(np.linalg.norm(flat))
+        flat = flat / length if length > 1e-6 else np.cross(axis, self.forearm_side)
+        forearm = most * axis + np.sqrt(1 - most * most) * flat
+        side = self.forearm_side - (self.forearm_side @ forearm) * forearm
+        return replace(self, forearm=forearm, forearm_side=side / np.linalg.norm(side))
 
 
 def pose_hand(shape: HandShape, articulation: Articulation) -> PosedHand:

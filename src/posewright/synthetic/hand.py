@@ -93,7 +93,9 @@ def random_scene(rng: np.random.Generator, size: tuple[int, int], difficulty: fl
     extent = min(size) * (0.34 + (0.90 - 0.34) * span**0.7)
     roam = 0.4 + 0.6 * difficulty
     place = (0.5 + (px - 0.5) * roam, 0.5 + (py - 0.5) * roam)
-    view = fit_view(random_turn(rng, difficulty), hand.keypoints, 3.5 + 7 * far, extent, size, place)
+    turn = random_turn(rng, difficulty)
+    hand = hand.with_arm_aside(turn[2])
+    view = fit_view(turn, hand.keypoints, 3.5 + 7 * far, extent, size, place)
     scene = Scene(looks, hand, view, held)
     if hides < 0.4 * difficulty:
         spots = view.project(hand.keypoints)[:, :2]
@@ -109,12 +111,14 @@ def random_scene(rng: np.random.Generator, size: tuple[int, int], difficulty: fl
 
 def random_turn(rng: np.random.Generator, variety: float = 1.0) -> Array:
     """How a hand is turned: mostly upright, palm or back to the viewer; with ``variety`` 1 any way at all."""
-    back, free, whirl, turn = rng.random(4).tolist()
+    back, free, whirl, angle = rng.random(4).tolist()
     if free < 0.14 * variety:
-        return random_rotation(rng)
+        turn = random_rotation(rng)
+        # Nobody sees a hand along its own arm, fingers first excepted.
+        return turn if turn[2, 1] > -0.5 else np.diag([1.0, -1.0, -1.0]) @ turn
     pitch, yaw, roll = (rng.normal(size=3) * (24, 30, 28) * (0.4 + 0.6 * variety)).tolist()
     if whirl < 0.25 * variety:
-        roll = turn * 360
+        roll = angle * 360
     return rotation_from_angles(pitch, yaw + (180 if back < 0.4 else 0), roll)
 
 

@@ -28,6 +28,8 @@ from posewright.synthetic.things import FRONT, OTHER_SKIN, Bar, Capsule, Sheet
 from posewright.synthetic.view import View
 
 HIDDEN, VISIBLE = 1, 2
+_ARM = 6.0
+"""Palms of arm that are drawn: out of the picture even for a small hand."""
 _FINE = 18
 """Pixels per palm below which creases, nails and grain would be smaller than a pixel."""
 
@@ -137,10 +139,7 @@ def draw_scene(picture: Picture, scene: Scene) -> Array:
 def depth_of(scene: Scene, width: int, height: int) -> DepthBuffer:
     """What of a scene is nearest at every pixel, its flat sheets left out."""
     buffer, view, looks = DepthBuffer(width, height), scene.view, scene.looks
-    rise = float(scene.hand.forearm @ view.rotation[2])
-    # An arm that comes towards the camera ends before it.
-    arm = min(6.0, 0.3 * view.distance / rise) if rise > 0.05 else 6.0
-    hand_solid(scene.hand, arm, looks.sleeve, looks.cuff).draw(buffer, view)
+    hand_solid(scene.hand, _ARM, looks.sleeve, looks.cuff).draw(buffer, view)
     if scene.held is not None:
         scene.held.draw(buffer, view)
     front = float(buffer.depth.max())

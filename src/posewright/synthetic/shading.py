@@ -175,8 +175,8 @@ class Skin:
         palm = _between(back, (222, 160, 138), 0.1 + 0.35 * dark)
         nail = _between(palm, (245, 205, 198), 0.25)
         if painted < 0.12:
-            r, g, b = (rng.random(3) * 200 + 30).tolist()
-            nail = (r, g, b)
+            red, green, blue = (rng.random(3) * 200 + 30).tolist()
+            nail = (red, green, blue)
         return cls(back, palm, nail)
 
     def towards(self, palm_share: float) -> Colour:
@@ -184,8 +184,8 @@ class Skin:
         return _between(self.back, self.palm, palm_share)
 
 
-def _between(a: Colour, b: Colour, share: float) -> Colour:
-    r, g, b = (p + (q - p) * share for p, q in zip(a, b, strict=True))
+def _between(one: Colour, other: Colour, share: float) -> Colour:
+    r, g, b = (p + (q - p) * share for p, q in zip(one, other, strict=True))
     return r, g, b
 
 

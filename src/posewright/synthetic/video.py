@@ -131,7 +131,8 @@ def _frames(count: int, seconds: float, fps: float, size: tuple[int, int], seed:
     for i in range(count):
         t = i / fps
         hand = pose_hand(looks.shape, motion.articulation(t))
-        scene = Scene(looks, hand, motion.view(t, hand.keypoints), bars=passer.at(t))
+        view = motion.view(t, hand.keypoints)
+        scene = Scene(looks, hand.with_arm_aside(view.rotation[2]), view, bars=passer.at(t))
         picture = wall.copy()
         keypoints = draw_scene(picture, scene)
         box = hand_box(keypoints, width, height)
