@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 from helpers.discs import draw_discs
-
 from posewright.annotations import get_format
 from posewright.cli import COMMANDS
 

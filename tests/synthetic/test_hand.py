@@ -109,7 +109,7 @@ def test_easy_pictures_hide_less():
         found = [render_hand(3, i, (128, 128), difficulty=difficulty, empty_share=0) for i in range(150)]
         return np.mean([s.keypoints[..., 2] == 1 for s in found])
 
-    assert hidden(0.0) < hidden(1.0) - 0.04
+    assert hidden(0.0) < hidden(1.0) - 0.02
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_fingertip_keypoint_lies_at_the_end_of_the_pixels_that_the_last_bone_dra
     near = np.hypot(along, across) < 2 * radius  # shadows change further away
     along, across = along[near], across[near]
     end = np.quantile(along[np.abs(across) < 0.5 * radius], 0.99)
-    assert 0.2 * radius - 1 < end < 0.75 * radius + 1.5
+    assert -1 < end < 0.5 * radius + 1.5
     level = across[np.abs(along) < 0.4 * radius]
     assert abs(level.max() + level.min()) < 3.0  # the bone's pixels lie evenly on both sides of the keypoint
     assert level.max() - level.min() == pytest.approx(2 * radius, abs=0.5 * radius + 2)
@@ -251,7 +251,7 @@ def test_flags_agree_with_the_pixels_of_random_scenes():
         difference = np.abs(pictures[0][rows, columns].astype(int) - pictures[1][rows, columns]).max(-1)
         assert (difference > 0).all()
         changed += int(newly.sum())
-    assert changed > 50
+    assert changed > 25
 
 
 def test_negative_pictures_hold_things_too():

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from helpers.discs import COLOURS, DISCS
+from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
 from posewright.training.augment import mirror_order, negative_box
-from posewright.training.config import AugmentConfig
+from posewright.training.config import AugmentConfig, TrainConfig
 from posewright.training.dataset import DRAWN, EMPTY, IGNORED, PLAIN, CropDataset, EpochSampler
+from posewright.training.fit import loaders
+from posewright.training.prefetch import Prefetched
 
 RULE = CropRule((96, 64))
 GEOMETRY = AugmentConfig(colour=0, grey=0, blur=0, cutout=0, negative=0, flip_vertical=0.5)
@@ -157,3 +162,28 @@ def test_every_item_once_a_pass_and_from_any_position_on():
 def test_strengths_are_checked(name):
     with pytest.raises(ValueError, match=f"augment.{name}"):
         AugmentConfig(**{name: 1.5})
+
+
+def test_prefetching_changes_neither_order_nor_errors(discs):
+    sampler = EpochSampler(len(discs), seed=1, batch_size=4)
+    plain = DataLoader(CropDataset(discs, RULE, AugmentConfig(), seed=1), 4, sampler=sampler, drop_last=True)
+    ahead = Prefetched(plain)
+    assert len(ahead) == len(plain)
+    for a, b in zip(plain, ahead, strict=True):
+        assert all(torch.equal(a[k], b[k]) for k in a)
+    before = threading.active_count()
+    for _ in ahead:
+        break  # a pass that is broken off leaves no thread behind
+    assert threading.active_count() == before
+    missing = replace(discs, root=discs.root / "nowhere")
+    broken = Prefetched(DataLoader(CropDataset(missing, RULE), 4))
+    with pytest.raises(PosewrightError, match="does not exist"):
+        list(broken)
+
+
+def test_loader_processes_are_spawned_and_give_the_same_batches(discs):
+    config = TrainConfig(input_size="64", batch_size=4, workers=1)
+    one = [b["image"] for b in loaders(config, discs, CropRule((64, 64)))[0]]
+    other = [b["image"] for b in loaders(replace(config, workers=0), discs, CropRule((64, 64)))[0]]
+    assert len(one) == len(other) > 2
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from dataclasses import dataclass
 
@@ -23,44 +24,41 @@ class Command:
         from posewright.errors import PosewrightError
         from posewright.models.presets import preset_table
         from posewright.reports.tables import print_table
-        from posewright.runtime.modelfile import ModelInfo, read_info
+        from posewright.runtime.modelfile import read_info
         from posewright.runtime.names import VARIABLE, shipped_models
 
-        def row(name: str, info: ModelInfo, size: int) -> dict[str, str]:
-            return {
-                "name": name,
-                "skeleton": f"{info.skeleton.name} ({len(info.skeleton)})",
-                "input": info.size_text,
-                "preset": info.preset,
-                "file": f"{size / 1e6:.1f} MB",
-                "measured": "\n".join(f"{metric} {_figure(of)}" for metric, of in info.metrics.items()),
-                "trained on": _wrapped("; ".join(info.training_data)),
-                "terms": _wrapped(info.terms),
-            }
-
-        rows, broken = [], []
-        shipped = shipped_models()
-        for name, entry in shipped.items():
+        rows, notes = [], []
+        for name, entry in shipped_models().items():
             try:
-                rows.append(row(name, read_info(entry.model), entry.model.stat().st_size))
+                info = read_info(entry.model)
             except PosewrightError as error:
-                broken.append(str(error))
+                notes.append(f"{name} cannot be used: {error}")
+                continue
+            rows.append(
+                {
+                    "name": name,
+                    "skeleton": info.skeleton.name,
+                    "keypoints": len(info.skeleton),
+                    "input": info.size_text,
+                    "preset": info.preset,
+                    "MB": f"{entry.model.stat().st_size / 1e6:.1f}",
+                    "measured": "\n".join(f"{metric} {_figure(of)}" for metric, of in info.metrics.items()),
+                }
+            )
+            trained = f"trained on {'; '.join(info.training_data)}. " if info.training_data else ""
+            notes.append(f"{name}: {trained}{info.terms or 'No terms stated.'} ({entry.model})")
         if rows:
-            print_table(rows, "Shipped models: any command takes them by name")
+            print_table(rows, "Shipped models: any command takes them by name.")
         else:
             print(f"No shipped model is installed here. {VARIABLE} can name a folder of them.")
-        for line in broken:
-            print(f"not usable: {line}")
-        print_table(preset_table(), "Presets for posewright train --model")
+        for note in notes:
+            print(textwrap.fill(note, min(shutil.get_terminal_size().columns, 120), subsequent_indent="  "))
+        print_table(preset_table(), "Presets for posewright train --model.")
         if rows:
             print(f"Next: posewright predict {rows[0]['name']} PICTURES -o out")
         else:
-            print("Next: posewright train --data LABELS --model hourglass_s1_tiny -o runs/mine")
+            print("Next: posewright train --data LABELS -o runs/mine")
         return 0
-
-
-def _wrapped(text: str) -> str:
-    return "\n".join(textwrap.wrap(text, 40))
 
 
 def _figure(of: object) -> str:

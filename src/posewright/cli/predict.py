@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -45,9 +45,9 @@ class Command:
       posewright predict body --boxes labels.json --coco
     """
 
-    model: tyro.conf.Positional[str]
+    model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
     """A model file (*.onnx), a run's folder, or a shipped name; `posewright models` lists those."""
-    sources: tyro.conf.Positional[tuple[str, ...]] = ()
+    sources: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="SOURCE...")]] = ()
     """Picture files, folders, patterns in quotes ("shots/*.png"), and videos. May be left out with --boxes."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("predictions")
     """Folder to write to."""
@@ -96,7 +96,8 @@ class Command:
         def boxes_of(frame: Frame) -> Any:
             return given if labelled is None else labelled.boxes(frame.path, frame.frame)
 
-        with _Report(self.skip_bad, skipped, sources) as report:
+        with _progress(sources) as advance:
+            report = _Report(self.skip_bad, skipped, advance)
             for source in sources:
                 before = report.frames
                 with suppress(_NothingRead), ExitStack() as stack:
@@ -205,7 +206,7 @@ class _NothingRead(Exception):
 
 
 class _Report:
-    """What has been done so far: counted, shown as a progress bar where there is a terminal, and what was left out.
+    """What has been done so far, and what was left out.
 
     Attributes:
         frames: pictures and frames done.
@@ -214,44 +215,32 @@ class _Report:
         left_out: one line for each thing left out.
     """
 
-    def __init__(self, skip_bad: bool, left_out: list[str], sources: list[Source]) -> None:
-        self._skip_bad, self.left_out = skip_bad, left_out
+    def __init__(self, skip_bad: bool, left_out: list[str], advance: Callable[[int], None]) -> None:
+        self._skip_bad, self.left_out, self._advance = skip_bad, left_out, advance
         self.frames = self.poses = self.with_object = 0
-        self._bar: Any = None
-        if sys.stderr.isatty() and (len(sources) > 1 or any(s.kind != "picture" for s in sources)):
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (TextColumn("predict"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            counts = [s.count for s in sources]
-            self._task = self._bar.add_task("predict", total=sum(counts) if all(counts) else None)
-
-    def __enter__(self) -> _Report:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def add(self, poses: Poses) -> None:
         self.frames += 1
         self.poses += len(poses)
         self.with_object += bool((poses.presence >= PRESENT).any())
-        self._step()
+        self._advance(1)
 
     def bad(self, error: PosewrightError) -> None:
         """Raise, or with ``--skip-bad`` note it and go on."""
         if not self._skip_bad:
             raise error
         self.left_out.append(str(error))
-        self._step()
+        self._advance(1)
 
-    def _step(self) -> None:
-        if self._bar is not None:
-            self._bar.advance(self._task)
+
+def _progress(sources: list[Source]) -> AbstractContextManager[Callable[[int], None]]:
+    """A progress bar, where there is a terminal to show it on and more than one picture to do."""
+    if not sys.stderr.isatty() or (len(sources) < 2 and all(s.kind == "picture" for s in sources)):
+        return nullcontext(lambda _count: None)
+    from posewright.cli.progress import progress_bar
+
+    counts = [s.count for s in sources]
+    return progress_bar("predict", sum(counts) if all(counts) else None)
 
 
 def _jobs(

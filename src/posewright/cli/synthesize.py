@@ -57,7 +57,7 @@ class Command:
 
     def _pictures(self, size: tuple[int, int]) -> int:
         self._refuse("--video", seconds=self.seconds, fps=self.fps)
-        from posewright.cli.progress import progress_bar
+        from posewright.console import progress_bar
         from posewright.synthetic import make_hand_set
 
         count = PICTURES if self.count is None else self.count
@@ -85,7 +85,7 @@ class Command:
             empty_share=self.empty_share,
             difficulty=self.difficulty,
         )
-        from posewright.cli.progress import progress_bar
+        from posewright.console import progress_bar
         from posewright.synthetic import make_hand_video
 
         path = self.out if self.out.suffix.lower() == ".mp4" else self.out.with_name(self.out.name + ".mp4")

@@ -87,8 +87,9 @@ def draw_keypoints(
     radius = 1.3 * width
     for k in np.flatnonzero(seen):
         if hollow:
-            _ring(picture, xy[k], 2 * radius + 2, DARK, max(2, width) + 2)
-            _ring(picture, xy[k], 2 * radius + 2, colours[k], max(2, width))
+            if width > 1:
+                _ring(picture, xy[k], 2 * radius + 1, DARK, width + 1)
+            _ring(picture, xy[k], 2 * radius + 1, colours[k], max(1, width - 1))
         else:
             _disc(picture, xy[k], radius + 1, DARK)
             _disc(picture, xy[k], radius, colours[k])

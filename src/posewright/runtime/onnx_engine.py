@@ -80,6 +80,8 @@ class OnnxEngine:
         options.log_severity_level = 4  # what goes wrong is raised as well
         if threads is not None:
             options.intra_op_num_threads = threads
+        # Between calls the engine's threads give way to what reads, crops and draws the next picture.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         if device == "directml":
             options.enable_mem_pattern = False  # as that provider demands
         if device in ("cuda", "tensorrt") and hasattr(onnxruntime, "preload_dlls"):

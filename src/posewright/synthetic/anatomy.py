@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-KNUCKLES = np.array([(0.31, 0.955, 0.0), (0.075, 1.0, 0.0), (-0.145, 0.945, -0.005), (-0.345, 0.85, 0.015)])
+KNUCKLES = np.array([(0.365, 0.985, 0.0), (0.09, 1.0, 0.0), (-0.17, 0.95, -0.005), (-0.415, 0.87, 0.015)])
 """First joints of index, middle, ring and little finger in the palm of an average hand."""
-BONES = np.array([(0.51, 0.315, 0.275), (0.565, 0.365, 0.29), (0.525, 0.345, 0.285), (0.40, 0.25, 0.25)])
+BONES = np.array([(0.545, 0.34, 0.315), (0.60, 0.395, 0.325), (0.56, 0.375, 0.31), (0.425, 0.27, 0.285)])
 """Lengths of the three bones of index, middle, ring and little finger; the last reaches to the fingertip keypoint."""
 FAN = np.deg2rad([4.0, 0.0, -4.0, -9.0])
 """Directions of the four straight fingers in the palm's plane, from the middle finger's towards the thumb."""
-THUMB_ROOT = np.array([0.215, 0.285, 0.05])
-THUMB_BONES = np.array([0.47, 0.37, 0.31])
+THUMB_ROOT = np.array([0.30, 0.20, 0.05])
+THUMB_BONES = np.array([0.485, 0.405, 0.355])
 
 RADII = np.array(
     [
@@ -96,12 +96,12 @@ class HandShape:
     @property
     def breadth(self) -> float:
         """Half the distance between the bones at the two sides of the wrist."""
-        return 0.58 * float(self.knuckles[0, 0])
+        return 0.5 * float(self.knuckles[0, 0])
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> HandShape:
         """Draw a hand: long or short fingers, slender or stout, narrow or broad, left or right."""
-        long, stout, broad = 1 + np.clip(rng.normal(size=3), -2, 2) * (0.06, 0.08, 0.06)
+        long, stout, broad = 1 + np.clip(rng.normal(size=3), -2, 2) * (0.07, 0.08, 0.07)
         knuckles = KNUCKLES * (broad, 1, 1)
         knuckles[:, 1] += rng.normal(size=4) * 0.008
         bones = np.vstack([THUMB_BONES, BONES]) * long * (1 + rng.normal(size=(5, 3)) * 0.025)

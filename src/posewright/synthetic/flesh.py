@@ -170,8 +170,8 @@ def _fingers(points: _Points, hand: PosedHand) -> Part:
     base = points.add(fingers[every, first] - pad[every, first] * (thick * 0.12)[:, None], thick * 0.92)
     middle = points.add(fingers[1:, 1], radii[1:, 1])
     last = points.add(fingers[:, 2], radii[:, 2])
-    # The flesh of the tip ends half its thickness beyond the keypoint.
-    end = (pad[:, 2] * 0.06 - hand.along[:, 2] * 0.55) * radii[:, 3, None]
+    # People mark a fingertip just inside its outline: the flesh ends a quarter of its half thickness beyond.
+    end = (pad[:, 2] * 0.06 - hand.along[:, 2] * 0.75) * radii[:, 3, None]
     tip = points.add(fingers[:, 3] + end, radii[:, 3])
     webs = points.add(fingers[1:, 0] * 0.72 + fingers[1:, 1] * 0.28 + pad[1:, 0] * 0.02, radii[1:, 0] * 0.74)
 

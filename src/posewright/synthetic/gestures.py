@@ -10,7 +10,7 @@ _Angles = tuple[float, float, float, float]
 
 # Degrees. Fingers: (spread, knuckle, middle joint, end joint). Thumb: (aside, out of the palm, knuckle, end joint).
 STRAIGHT: _Angles = (0, 4, 4, 2)
-CURLED: _Angles = (0, 82, 100, 58)
+CURLED: _Angles = (0, 85, 106, 66)
 HALF: _Angles = (0, 42, 55, 32)
 HOOKED: _Angles = (0, 8, 88, 55)
 CLAWED: _Angles = (0, 12, 62, 40)
@@ -21,7 +21,7 @@ UP: _Angles = (60, 5, -5, -10)
 ALONG: _Angles = (18, 14, 8, 4)
 ACROSS: _Angles = (10, 40, 50, 55)
 OPPOSED: _Angles = (30, 48, 20, 15)
-MEETING: _Angles = (28, 52, 18, 30)
+MEETING: _Angles = (12, 44, 11, -12)
 THUMBS = np.array([OUT, OUT, UP, ALONG, ACROSS, OPPOSED, LAX], float)
 
 
@@ -51,8 +51,8 @@ GESTURES: dict[str, Articulation] = {
     "rock": _gesture(OUT, STRAIGHT, CURLED, CURLED, STRAIGHT, 4),
     "call": _gesture(UP, CURLED, CURLED, CURLED, (-12, 4, 4, 2)),
     "little": _gesture(ACROSS, CURLED, CURLED, CURLED, STRAIGHT),
-    "ring pinch": _gesture(MEETING, (0, 48, 62, 30), STRAIGHT, STRAIGHT, STRAIGHT, 6),
-    "pinch": _gesture(MEETING, (0, 48, 62, 30), (0, 55, 65, 35), (0, 60, 70, 40), (0, 62, 72, 42)),
+    "ring pinch": _gesture(MEETING, (0, 43, 64, 32), STRAIGHT, STRAIGHT, STRAIGHT, 6),
+    "pinch": _gesture(MEETING, (0, 43, 64, 32), (0, 55, 65, 35), (0, 60, 70, 40), (0, 62, 72, 42)),
     "cup": _gesture((40, 45, 15, 15), HALF, HALF, HALF, HALF, 3),
     "claw": _gesture((50, 30, 10, 30), CLAWED, CLAWED, CLAWED, CLAWED, 8),
     "hook": _gesture((20, 20, 15, 20), HOOKED, HOOKED, HOOKED, HOOKED),

@@ -76,7 +76,7 @@ class Looks:
             palette.pick(rng, 30),
             palette.pick(rng, 30),
             skin_colour(rng),
-            0.25 + 0.75 * creases,
+            0.15 + 0.65 * creases,
             0.9 * blush,
             max(1.0, 1.0 + 1.75 * (nails - 0.8)),
             (int(gx * 250), int(gy * 250), 0.04 + 0.14 * grain),

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from posewright.synthetic.anatomy import Array, Articulation
-from posewright.synthetic.flesh import HELD, SKIN, Face, Part, Solid, chain
+from posewright.synthetic.flesh import HELD, SKIN, Part, Solid, chain
 from posewright.synthetic.gestures import GESTURES
 from posewright.synthetic.scenery import Palette
 from posewright.synthetic.shading import Picture, blend, grain_tile
@@ -21,33 +21,56 @@ FRONT, OTHER_SKIN = 4, 5
 """Materials of things that stand in front of a hand, beside those of ``flesh``."""
 
 
+@dataclass(frozen=True)
+class _Grip:
+    """A way to hold a round thing, lengths in palms: the least of each quantity and how much more there may be.
+
+    Attributes:
+        gesture: whose fingers close round the thing.
+        middle: ``(x, y, z)`` where they do, in a right hand's frame.
+        direction: of the thing's axis, and how much each coordinate varies.
+        radius: half thickness.
+        ahead, behind: how far the axis reaches from ``middle``.
+    """
+
+    gesture: str
+    middle: tuple[float, float, float]
+    direction: tuple[tuple[float, float, float], tuple[float, float, float]]
+    radius: tuple[float, float]
+    ahead: tuple[float, float]
+    behind: tuple[float, float]
+
+
+_ACROSS = (1.0, -0.25, -0.2), (0.0, 0.5, 0.4)
+_STICK = _Grip("fist", (0.0, 0.80, 0.29), _ACROSS, (0.05, 0.07), (1.0, 1.0), (0.6, 1.0))
+_BOTTLE = _Grip("cup", (0.0, 0.96, 0.50), _ACROSS, (0.20, 0.11), (0.7, 1.0), (0.5, 1.0))
+_BALL = _Grip("claw", (0.0, 1.10, 0.52), _ACROSS, (0.28, 0.11), (0.01, 0.0), (0.01, 0.0))
+_PEN = _Grip("pinch", (0.33, 1.06, 0.91), ((-0.5, 0.8, -0.27), (1.0, 0.0, 0.9)), (0.03, 0.02), (0.9, 0.0), (0.3, 1.0))
+_GRIPS = (_STICK, _STICK, _STICK, _BOTTLE, _BOTTLE, _BOTTLE, _BALL, _BALL, _PEN, _PEN, None)
+"""What is held, the more often the more often it is listed; None is a card."""
+
+
 def held_thing(rng: np.random.Generator, left: bool) -> tuple[Articulation, Solid]:
-    """A thing and the grip that holds it, in the hand's frame: a stick, a bottle, a ball, a pen or a card."""
-    kind, a, b, c = rng.random(4).tolist()
-    tilt = np.array([1.0, 0.5 * (b - 0.5), 0.4 * (c - 0.5)])
-    links, faces = chain(0, 1), list[Face]()
-    if kind < 0.25:  # a stick or handle in the fist
-        grip, middle, radius, reach = GESTURES["fist"], np.array([0.0, 0.76, 0.27]), 0.06 + 0.07 * a, (1.0 + b, 0.6 + c)
-    elif kind < 0.5:  # a bottle, a glass, a thick bar
-        grip, middle, radius, reach = GESTURES["cup"], np.array([0.0, 0.82, 0.40]), 0.18 + 0.09 * a, (0.7 + b, 0.5 + c)
-    elif kind < 0.7:  # a ball or a fruit
-        grip, middle, radius, reach = GESTURES["claw"], np.array([0.0, 1.02, 0.46]), 0.26 + 0.12 * a, (0.01, 0.01)
-    elif kind < 0.87:  # a pen
-        grip, middle, radius, reach = GESTURES["pinch"], np.array([0.25, 0.85, 0.62]), 0.03 + 0.02 * a, (0.9, 0.3 + c)
-        tilt = np.array([0.5 - b, 0.8, 0.9 * (c - 0.3)])
-    else:  # a card or a telephone
-        grip, middle, radius, reach = GESTURES["pinch"], np.array([0.2, 1.15, 0.62]), 0.02 + 0.03 * a, (0.0, 0.0)
-        links, faces = chain(0, 1, 3, 2, 0), [(0, 1, 3, 2)]
-        wide, high = np.array([0.25 + 0.3 * b, 0.1, 0.0]), np.array([-0.05, 0.3 + 0.35 * c, 0.1])
-        corners = [middle - wide - high * 0.4, middle + wide - high * 0.4, middle - wide + high, middle + wide + high]
-        points = np.array(corners)
-    if kind < 0.87:
-        along = tilt / np.linalg.norm(tilt)
-        points = np.array([middle + along * reach[0], middle - along * reach[1]])
+    """A thing and the hand that holds it, in the hand's frame: a stick, a bottle, a ball, a pen or a card."""
+    kind, thick, ahead, behind, wide, high = rng.random(6).tolist()
+    grip = _GRIPS[int(kind * len(_GRIPS))]
+    if grip is None:
+        gesture, radius = GESTURES["pinch"], 0.02 + 0.03 * thick
+        middle = np.array([0.33, 1.1, 0.91])
+        right, up = np.array([0.25 + 0.3 * wide, 0.1, 0.0]), np.array([-0.05, 0.3 + 0.35 * high, 0.1])
+        points = middle + np.array([-right - 0.2 * up, right - 0.2 * up, right + up, up - right])
+        part = Part(HELD, chain(0, 1, 2, 3, 0), [(0, 1, 2, 3)])
+    else:
+        gesture, radius = GESTURES[grip.gesture], grip.radius[0] + grip.radius[1] * thick
+        along = np.array(grip.direction[0]) + np.array(grip.direction[1]) * rng.random(3)
+        along /= np.linalg.norm(along)
+        reach = np.array([grip.ahead[0] + grip.ahead[1] * ahead, -grip.behind[0] - grip.behind[1] * behind])
+        points = np.array(grip.middle) + reach[:, None] * along
+        part = Part(HELD, chain(0, 1))
     if left:
         points = points * (-1, 1, 1)
-    jitter = Articulation(grip.angles + rng.normal(size=(5, 4)) * 4, rng.normal(size=2) * (16, 8))
-    return jitter.limited(), Solid(points, np.full(len(points), radius), [Part(HELD, links, faces)])
+    jitter = Articulation(gesture.angles + rng.normal(size=(5, 4)) * 4, rng.normal(size=2) * (16, 8))
+    return jitter.limited(), Solid(points, np.full(len(points), radius), [part])
 
 
 @dataclass

@@ -109,7 +109,7 @@ class TrainConfig:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train."""
     workers: int = -1
-    """Loader processes; -1 chooses by the number of cores, 0 loads in the training process."""
+    """Loader processes; 0 loads on a thread of the training process, -1 takes processes only to feed a GPU."""
     threads: int = 0
     """Threads of the training process; 0 leaves torch's choice. Equal thread counts give equal runs."""
     seed: int = 0

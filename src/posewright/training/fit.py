@@ -29,8 +29,10 @@ from posewright.training.callbacks import Bar, History
 from posewright.training.config import TrainConfig
 from posewright.training.dataset import CropDataset, EpochSampler, single_threaded
 from posewright.training.losses import LOSSES
+from posewright.training.prefetch import Prefetched
 from posewright.training.task import KeypointTask, calibrate_presence
 
+Loader = DataLoader[Any] | Prefetched
 CONFIG, CHECKPOINT, MODEL, LAST = "config.yaml", "model.safetensors", "model.onnx", "checkpoints/last.ckpt"
 
 
@@ -95,13 +97,13 @@ def choose_precision(name: str, device: str) -> Any:
 
 
 def loader_processes(config: TrainConfig) -> int:
-    """Loader processes: as asked for, else half the cores, at most eight."""
-    return config.workers if config.workers >= 0 else max(1, min(8, (os.cpu_count() or 2) // 2))
+    """Loader processes: as asked for, else none for a processor, and half the cores, at most eight, for a GPU."""
+    if config.workers >= 0:
+        return config.workers
+    return min(8, (os.cpu_count() or 2) // 2) if choose_device(config.device) == "cuda" else 0
 
 
-def loaders(
-    config: TrainConfig, annotations: Annotations, rule: CropRule, start: int = 0
-) -> tuple[DataLoader[Any], DataLoader[Any]]:
+def loaders(config: TrainConfig, annotations: Annotations, rule: CropRule, start: int = 0) -> tuple[Loader, Loader]:
     """The training and validation loaders; training goes on after ``start`` steps."""
     train = CropDataset(annotations.of_split("train"), rule, config.augment, config.seed)
     val = CropDataset(annotations.of_split("val"), rule)
@@ -116,12 +118,16 @@ def loaders(
         "num_workers": workers,
         "persistent_workers": workers > 0,
         "worker_init_fn": single_threaded if workers else None,
+        # A forked process inherits OpenCV's and OpenMP's locks in whatever state they are, and may wait for ever.
+        "multiprocessing_context": "spawn" if workers else None,
         "pin_memory": torch.cuda.is_available(),
     }
-    return (
+    made: list[DataLoader[Any]] = [
         DataLoader(train, batch, sampler=sampler, drop_last=True, **common),
         DataLoader(val, min(config.batch_size, len(val)), shuffle=False, **common),
-    )
+    ]
+    first, second = made if workers else (Prefetched(loader) for loader in made)
+    return first, second
 
 
 def fit(config: TrainConfig, annotations: Annotations | None = None, *, resume: bool = False, terms: str = "") -> Run:
