@@ -152,7 +152,9 @@ def _new_pictures(folder: Path, config: DemoConfig) -> Path:
     from posewright.runtime import load
 
     model = load(folder / "run")
-    drawn, lines, index = [], [], 0
+    drawn: list[np.ndarray] = []
+    lines: list[str] = []
+    index = 0
     while len(drawn) < 12:
         sample = render_hand(config.seed + 1, index)
         index += 1

@@ -31,8 +31,6 @@ class DeployedNet(nn.Module):
         self.net = copy.deepcopy(checkpoint.net).cpu().float().eval()
         if fuse:
             self.net.fuse()
-        # The deployed graph runs on any engine's own layout.
-        self.net = self.net.to(memory_format=torch.contiguous_format)
         self.register_buffer("presence", torch.tensor(checkpoint.presence, dtype=torch.float32))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:

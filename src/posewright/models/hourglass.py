@@ -190,6 +190,7 @@ class HourglassNet(HeatmapNet):
 
     def __init__(self, config: Hourglass, keypoints: int) -> None:
         super().__init__(config, keypoints)
+        self.order = config.order
         self.stem = Stem(config, 3)
         self.stacks = nn.ModuleList(Stack(config) for _ in range(config.stacks))
         self.heads = nn.ModuleList(Head(config, self.maps, i == config.stacks - 1) for i in range(config.stacks))
@@ -207,16 +208,16 @@ class HourglassNet(HeatmapNet):
             if (
                 isinstance(module, Bottleneck)
                 and isinstance(module.unit3.bn, nn.BatchNorm2d)
-                and self.config.order != "preact"
+                and self.order != "preact"
             ):
                 nn.init.zeros_(module.unit3.bn.weight)
-        for head in self.heads:
+        for head in (h for h in self.heads if isinstance(h, Head)):
             nn.init.normal_(head.predict.weight, std=0.01)
             if self.config.activation == "sigmoid":
-                nn.init.constant_(head.predict.bias, EMPTY_LOGIT)
+                nn.init.constant_(head.predict.bias, EMPTY_LOGIT)  # type: ignore[arg-type]
 
     def fuse(self) -> None:
-        if self.config.order != "conv_bn_relu":
+        if self.order != "conv_bn_relu":
             return
         for module in self.modules():
             if isinstance(module, (Unit, Stem)) and isinstance(module.bn, nn.BatchNorm2d):

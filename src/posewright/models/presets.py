@@ -150,8 +150,9 @@ def net_config(d: dict[str, Any]) -> NetConfig:
         raise PosewrightError(
             f"unknown family of nets '{d.get('family')}'", fix=did_you_mean(str(d.get("family")), FAMILIES)
         )
+    settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     try:
-        return family.config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        return family.config(**settings)
     except TypeError as error:
         raise PosewrightError(f"settings of another version: {error}") from None
 

@@ -72,10 +72,11 @@ def vary_pixels(crop: NDArray[np.uint8], config: AugmentConfig, rng: Rng) -> NDA
     """Colour, blur and cut-out on a crop ``uint8 [H, W, 3]``; keypoints stay where they are."""
     matrix = colour_matrix(config, rng)
     if matrix is not None:
-        crop = cv2.transform(crop, matrix)
+        crop = np.asarray(cv2.transform(crop, matrix), np.uint8)
     height, width = crop.shape[:2]
     if rng.random() < config.blur:
-        crop = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.4, 1.6) * max(height, width) / 256)
+        sigma = rng.uniform(0.4, 1.6) * max(height, width) / 256
+        crop = np.asarray(cv2.GaussianBlur(crop, (0, 0), sigma), np.uint8)
     if rng.random() < config.cutout and config.cutout_size > 0:
         sides = rng.uniform(0.3, 1.0, 2) * config.cutout_size * (height, width)
         top, left = (rng.random(2) * (height, width) - sides / 2).astype(int)

@@ -90,7 +90,7 @@ class CropDataset(Dataset[Sample]):
         a = self.annotations
         box = a.boxes[index]
         if self.augment is None:
-            similarity, mirrors = self.rule.similarity(box), (False, False)
+            similarity, mirrors = self.rule.similarity(box), [False, False]
         else:
             similarity, *mirrors = random_similarity(box, self.rule, self.augment, rng)
         order = mirror_order(a.skeleton, *mirrors)

@@ -181,7 +181,8 @@ def fit(config: TrainConfig, annotations: Annotations | None = None, *, resume: 
     device = choose_device(config.device)
     history = History(folder)
     best = ModelCheckpoint(folder / "checkpoints", "best", "val_pck", mode="max", save_on_train_epoch_end=True)
-    trainer = trainer_for(config, device, folder, [Bar(steps, config.threshold), history, best])
+    with _quiet():
+        trainer = trainer_for(config, device, folder, [Bar(steps, config.threshold), history, best])
     folder.mkdir(parents=True, exist_ok=True)
     config.save(folder / CONFIG)
     _describe(config, net, train, val, trainer, device)
@@ -223,7 +224,7 @@ def trainer_for(
         callbacks: those of the caller. They come before the checkpoints', so that each checkpoint holds what they kept.
         max_steps: stop after so many steps; -1 for all epochs.
     """
-    every = {"enable_version_counter": False, "dirpath": folder / "checkpoints", "filename": "last"}
+    every: dict[str, Any] = {"enable_version_counter": False, "dirpath": folder / "checkpoints", "filename": "last"}
     return pl.Trainer(
         accelerator={"cuda": "gpu"}.get(device, device),
         devices=1,
@@ -250,11 +251,14 @@ def trainer_for(
     )
 
 
+NOISY = ("lightning.pytorch", "lightning.fabric")
+
+
 class _quiet:
     """Lightning's advice to its own developers is nothing a person who trains a model can use."""
 
     def __enter__(self) -> None:
-        self.levels = {n: logging.getLogger(n).level for n in ("lightning.pytorch", "lightning.fabric")}
+        self.levels = {n: logging.getLogger(n).level for n in NOISY}
         for name in self.levels:
             logging.getLogger(name).setLevel(logging.ERROR)
         self.caught = warnings.catch_warnings()

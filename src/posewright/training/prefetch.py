@@ -23,12 +23,13 @@ class Prefetched:
 
     Attributes:
         loader: the loader itself, with ``num_workers=0``.
-        sampler: its sampler, where Lightning looks for ``set_epoch``.
+        sampler, batch_sampler: the loader's, where Lightning looks for ``set_epoch``.
         dataset: its data set.
     """
 
     def __init__(self, loader: DataLoader[Any]) -> None:
-        self.loader, self.sampler, self.dataset = loader, loader.sampler, loader.dataset
+        self.loader, self.dataset = loader, loader.dataset
+        self.sampler, self.batch_sampler = loader.sampler, loader.batch_sampler
 
     def __len__(self) -> int:
         return len(self.loader)

@@ -97,7 +97,7 @@ class KeypointTask(pl.LightningModule):
 
     # -- optimiser -------------------------------------------------------------------------------------------------
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """AdamW; biases and batch norms are not decayed."""
         decayed = [p for p in self.net.parameters() if p.ndim > 1]
         others = [p for p in self.net.parameters() if p.ndim <= 1]
