@@ -80,7 +80,7 @@ def hands(folder: Path) -> Annotations:
     from posewright.synthetic import make_hand_set
 
     if not (folder / "annotations.json").is_file():
-        make_hand_set(folder, 12_000, seed=1, val_share=0.05)
+        make_hand_set(folder, 8_000, seed=1, val_share=0.06)
     return read_annotations(folder)
 
 
@@ -107,7 +107,12 @@ RECIPES = {
     "hand": Recipe(
         hands,
         TrainConfig(
-            model="hourglass_s1_tiny", input_size="128", epochs=16, lr=3e-3, augment=AugmentConfig(rotation=30)
+            model="hourglass_s1_tiny",
+            input_size="128",
+            epochs=10,
+            lr=3e-3,
+            ema=0.99,
+            augment=AugmentConfig(rotation=30),
         ),
         "Trained on generated pictures only; Apache-2.0 like the code.",
         "synthetic hands (posewright synthesize)",

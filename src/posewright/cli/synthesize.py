@@ -28,7 +28,7 @@ class Command:
       posewright synthesize clip.mp4 --video --seconds 10
     """
 
-    out: tyro.conf.Positional[Path]
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
     """Folder, or with --video the video (OUT.mp4), to write."""
     count: int | None = None
     """Number of pictures; 2000 unless given."""

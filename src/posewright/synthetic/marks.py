@@ -87,7 +87,7 @@ def blush_map(hand: PosedHand, view: View, window: Window, strength: float) -> P
         if k == 0:
             continue
         joint = (k - 1) % 4
-        value, radius = ((0.5, 0.14), (0.45, 0.09), (0.3, 0.08), (1.0, 0.11))[joint]
+        value, radius = ((0.25, 0.14), (0.45, 0.09), (0.3, 0.08), (1.0, 0.11))[joint]
         cv2.circle(canvas, (x, y), max(1, round(radius * reach)), value * strength * 34, -1)
     size = 2 * max(1, round(0.05 * reach)) + 1
     canvas = cv2.blur(canvas, (size, size))

@@ -62,15 +62,15 @@ class Bar(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self.progress is not None and trainer.global_step % 5 == 0:
-            loss = _figure(trainer, "train_loss_step")
+            loss = _figure(trainer, "train_loss")
             figures = f"epoch {trainer.current_epoch + 1}  loss {loss or 0:.3f}  PCK@{self.threshold:g} {self.pck:.3f}"
             self.progress.update(self.task, completed=trainer.global_step, figures=figures)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.pck = _figure(trainer, "val_pck") or 0.0
         if self.progress is None and trainer.is_global_zero:
             taken = time.monotonic() - self.started
-            loss, val = _figure(trainer, "train_loss_epoch") or 0, _figure(trainer, "val_loss") or 0
+            loss, val = pl_module.mean_loss, _figure(trainer, "val_loss") or 0
             print(
                 f"epoch {trainer.current_epoch + 1}: loss {loss:.4f}, val loss {val:.4f}, "
                 f"PCK@{self.threshold:g} {self.pck:.4f}, {taken:.0f} s",
@@ -102,14 +102,11 @@ class History(pl.Callback):
         self.started = time.monotonic()
         self.before = self.rows[-1]["seconds"] if self.rows else 0.0
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         row: dict[str, float] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
-        for name, key in (
-            ("train_loss", "train_loss_epoch"),
-            ("val_loss", "val_loss"),
-            ("val_pck", "val_pck"),
-        ):
-            value = _figure(trainer, key)
+        row["train_loss"] = round(pl_module.mean_loss, 7)
+        for name in ("val_loss", "val_pck"):
+            value = _figure(trainer, name)
             if value is not None:
                 row[name] = round(value, 7)
         row["lr"] = trainer.optimizers[0].param_groups[0]["lr"]

@@ -37,6 +37,8 @@ class KeypointTask(pl.LightningModule):
         self.lengths = normaliser_lengths(validation, validation.skeleton)
         self.found: list[tuple[Tensor, Tensor]] = []
         self.steps_taken = 0
+        # Kept here and not in Lightning's own running mean, which starts anew where a run is resumed within an epoch.
+        self.epoch_loss, self.epoch_steps = torch.zeros(()), 0
 
     # -- the step --------------------------------------------------------------------------------------------------
 
@@ -70,8 +72,18 @@ class KeypointTask(pl.LightningModule):
                 fix="Lower --lr, or train with --precision fp32",
             )
         self.steps_taken += 1
-        self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(batch["image"]))
+        self.epoch_loss = self.epoch_loss.to(loss.device) + loss.detach().float()
+        self.epoch_steps += 1
+        self.log("train_loss", loss, batch_size=len(batch["image"]))
         return loss
+
+    def on_train_epoch_start(self) -> None:
+        self.epoch_loss, self.epoch_steps = torch.zeros(()), 0
+
+    @property
+    def mean_loss(self) -> float:
+        """The mean training loss of this epoch so far, across resumptions."""
+        return float(self.epoch_loss) / max(self.epoch_steps, 1)
 
     def _place(self, index: int) -> str:
         data = getattr(self, "training_data", None)
@@ -125,6 +137,8 @@ class KeypointTask(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["posewright"] = {
             "steps_taken": self.steps_taken,
+            "epoch_loss": self.epoch_loss.cpu(),
+            "epoch_steps": self.epoch_steps,
             "config": self.config.to_dict(),
             "random_state": torch.get_rng_state(),
         }
@@ -132,6 +146,7 @@ class KeypointTask(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["posewright"]
         self.steps_taken = state["steps_taken"]
+        self.epoch_loss, self.epoch_steps = state["epoch_loss"], state["epoch_steps"]
         torch.set_rng_state(state["random_state"].cpu())
 
 
