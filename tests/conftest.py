@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
 import pytest
 
 from helpers.discs import draw_discs
+
+# Lightning gives its loggers a handler on whatever stderr is at its import, unless somebody else looks after logging;
+# under pytest that stderr is one test's capture, and closed by the time another test logs.
+logging.getLogger().addHandler(logging.NullHandler())
 
 
 def find_shared_data() -> Path | None:
