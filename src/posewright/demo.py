@@ -201,7 +201,7 @@ def _video(folder: Path, config: DemoConfig) -> tuple[Path, float]:
         if record["poses"] and record["frame"] in frames:
             found[frames[record["frame"]]] = np.array(record["poses"][0]["keypoints"])[:, :2]
     result = pck(found, truth.keypoints, normaliser_lengths(truth, truth.skeleton), 0.2)
-    return folder / "video" / "clip.mp4", result.total
+    return folder / "video" / "clip_overlay.mp4", result.total
 
 
 def _report(
