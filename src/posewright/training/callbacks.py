@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -87,6 +88,18 @@ class Bar(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._stop()
+
+
+class WithinEpoch(ModelCheckpoint):
+    """Saves while an epoch is under way, but not at its last step.
+
+    A run resumed from there would take the epoch for finished and leave its validation out; the checkpoint at the epoch's
+    end follows at once.
+    """
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        if not trainer.is_last_batch:
+            super().on_train_batch_end(trainer, *args, **kwargs)
 
 
 class History(pl.Callback):

@@ -25,7 +25,7 @@ from posewright.models.checkpoint import Checkpoint, load_checkpoint, save_check
 from posewright.models.heatmaps import decode
 from posewright.models.presets import build_net, preset
 from posewright.skeleton import load_skeleton
-from posewright.training.callbacks import Bar, History
+from posewright.training.callbacks import Bar, History, WithinEpoch
 from posewright.training.config import TrainConfig
 from posewright.training.dataset import CropDataset, EpochSampler, single_threaded
 from posewright.training.losses import LOSSES
@@ -237,7 +237,7 @@ def trainer_for(
             *([EarlyStopping("val_pck", patience=config.patience, mode="max")] if config.patience else []),
             *callbacks,
             ModelCheckpoint(**every, save_on_train_epoch_end=True),
-            ModelCheckpoint(
+            WithinEpoch(
                 **every, train_time_interval=timedelta(minutes=config.checkpoint_minutes), save_on_train_epoch_end=False
             ),
         ],
