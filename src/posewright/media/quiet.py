@@ -5,11 +5,16 @@ libjpeg and libpng, as OpenCV builds them, write their complaints to file descri
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import tempfile
 import threading
 
 _DECODERS_SAY = tuple(b"Corrupt Premature Invalid Unsupported Inconsistent Warning, libpng".split())
+
+_LARGE = 1 << 20
+"""Bytes kept from the past before the file is emptied."""
 
 
 class QuietDecoders:
@@ -41,22 +46,35 @@ class QuietDecoders:
                 os.dup2(self._real, 2)
                 self._pass_on()
                 os.close(self._real)
-                os.close(self._sink)
-                self._real = self._sink = -1
+                self._real = -1
 
     def _divert(self) -> None:
-        """Point descriptor 2 to a file without a name."""
+        """Point descriptor 2 to a file without a name, which stays open for as long as the process.
+
+        A write that another thread began while the descriptor pointed there may land after it was pointed back; it is
+        passed on at the next turn, or at the end.
+        """
         try:
             self._real = os.dup(2)
         except OSError:  # there is no stderr
             return
-        if hasattr(os, "memfd_create"):
-            self._sink = os.memfd_create("posewright")
-        else:
-            with tempfile.TemporaryFile() as file:
-                self._sink = os.dup(file.fileno())
-        self._passed_on = 0
+        if self._sink < 0:
+            if hasattr(os, "memfd_create"):
+                self._sink = os.memfd_create("posewright")
+            else:
+                with tempfile.TemporaryFile() as file:
+                    self._sink = os.dup(file.fileno())
+            atexit.register(self._last_words)
+        elif self._passed_on > _LARGE:
+            os.ftruncate(self._sink, 0)
+            os.lseek(self._sink, 0, os.SEEK_SET)
+            self._passed_on = 0
         os.dup2(self._sink, 2)
+
+    def _last_words(self) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            self._real = os.dup(2)
+            self._pass_on()
 
     def _pass_on(self) -> None:
         size = os.fstat(self._sink).st_size
