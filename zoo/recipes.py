@@ -96,7 +96,7 @@ RECIPES = {
         TrainConfig(
             model="hourglass_s1_tiny",
             input_size="128",
-            epochs=60,
+            epochs=24,
             batch_size=16,
             sigma=1.0,
             augment=AugmentConfig(rotation=25, scale=0.15, cutout=0.1),
