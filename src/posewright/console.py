@@ -7,8 +7,10 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress_bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A bar on stderr with the count and the time left, gone when the block ends; nothing where there is no terminal.
+
+    ``total`` is None where nobody knows how much there is.
 
     Yields:
         A function to call with the number of things that have been done since the last call.

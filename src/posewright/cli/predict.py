@@ -237,7 +237,7 @@ def _progress(sources: list[Source]) -> AbstractContextManager[Callable[[int], N
     """A progress bar, where there is a terminal to show it on and more than one picture to do."""
     if not sys.stderr.isatty() or (len(sources) < 2 and all(s.kind == "picture" for s in sources)):
         return nullcontext(lambda _count: None)
-    from posewright.cli.progress import progress_bar
+    from posewright.console import progress_bar
 
     counts = [s.count for s in sources]
     return progress_bar("predict", sum(counts) if all(counts) else None)
