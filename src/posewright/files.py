@@ -13,6 +13,11 @@ from pathlib import Path
 from posewright.errors import PosewrightError
 
 
+def _raise_if_full(error: OSError, path: Path) -> None:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise PosewrightError("no space left on the device", file=path, fix="Free some, or write elsewhere") from None
+
+
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends well, remove it otherwise.
@@ -36,10 +41,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise PosewrightError(
-                "no space left on the device", file=path, fix="Free some, or write elsewhere"
-            ) from None
+        _raise_if_full(error, path)
         if error.filename in (str(path.parent), str(temporary), str(path), None):
             raise PosewrightError(f"cannot be written: {error.strerror or error}", file=path) from None
         raise
@@ -66,10 +68,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(path)
         temporary.rename(path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise PosewrightError(
-                "no space left on the device", file=path, fix="Free some, or write elsewhere"
-            ) from None
+        _raise_if_full(error, path)
         raise PosewrightError(f"cannot be written: {error.strerror or error}", file=path) from None
     finally:
         if temporary is not None and temporary.exists():

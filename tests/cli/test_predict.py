@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -364,3 +366,19 @@ def test_a_cold_process_says_nothing_on_stderr(desk):
         timeout=60,
     )
     assert done.returncode == 0 and done.stderr == "", done.stderr
+
+
+def test_a_folder_on_a_terminal_gets_a_progress_bar(monkeypatch, tmp_path):
+    from posewright.cli.predict import _progress
+    from posewright.media.sources import find_sources
+
+    screen = io.StringIO()
+    screen.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.zeros((8, 8, 3), np.uint8))
+    with _progress(find_sources([str(tmp_path)])) as advance:
+        advance(3)
+    assert "predict" in screen.getvalue()
+    assert "3/3" in screen.getvalue()

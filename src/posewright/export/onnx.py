@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from posewright.console import hushed
 from posewright.errors import PosewrightError
 from posewright.export.deploy import OUTPUTS, DeployedNet
 from posewright.files import whole_file
@@ -20,6 +18,7 @@ from posewright.models.checkpoint import Checkpoint
 from posewright.runtime.modelfile import ENTRY, INPUT, ModelInfo
 
 OPSET = 18
+NOISY = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")
 TOLERANCE_PX = 0.01
 """How far a keypoint with a score above 0.1 may lie from the net's, in crop pixels."""
 
@@ -71,7 +70,8 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path, crops: np.ndarray | No
     net = DeployedNet(checkpoint).eval()
     width, height = checkpoint.rule.size
     example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
-    with _quiet(), torch.no_grad():
+    # The exporter also reports its own progress on stdout.
+    with hushed(*NOISY), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
         program = torch.onnx.export(
             net,
             (example,),
@@ -128,19 +128,3 @@ def compare(net: DeployedNet, path: Path, crops: np.ndarray) -> Parity:
         worst_px = max(worst_px, float(off.max(initial=0)))
         worst_map = max(worst_map, float(np.abs(got["heatmaps"] - maps).max()))
     return Parity(worst_px, worst_map, len(crops))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter reports its own progress on stdout and through several loggers."""
-    names = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")
-    levels = {n: logging.getLogger(n).level for n in names}
-    for n in names:
-        logging.getLogger(n).setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for n, level in levels.items():
-            logging.getLogger(n).setLevel(level)

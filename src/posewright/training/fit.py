@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from posewright.annotations import Annotations, ReadOptions, read_annotations
+from posewright.console import hushed
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
 from posewright.models.base import HeatmapNet
@@ -34,6 +33,8 @@ from posewright.training.task import KeypointTask, calibrate_presence
 
 Loader = DataLoader[Any] | Prefetched
 CONFIG, CHECKPOINT, MODEL, LAST = "config.yaml", "model.safetensors", "model.onnx", "checkpoints/last.ckpt"
+
+NOISY = ("lightning.pytorch", "lightning.fabric")
 
 
 @dataclass
@@ -176,17 +177,16 @@ def fit(config: TrainConfig, annotations: Annotations | None = None, *, resume: 
     start = state["posewright"]["steps_taken"] if state is not None else 0
     train, val = loaders(config, annotations, rule, start)
     steps = len(train) * config.epochs
-    task = KeypointTask(net, config, val.dataset.annotations, steps)  # type: ignore[attr-defined]
-    task.training_data = train.dataset.annotations  # type: ignore[attr-defined]
+    task = KeypointTask(net, config, val.dataset.annotations, steps, train.dataset.annotations)  # type: ignore[attr-defined]
     device = choose_device(config.device)
     history = History(folder)
     best = ModelCheckpoint(folder / "checkpoints", "best", "val_pck", mode="max", save_on_train_epoch_end=True)
-    with _quiet():
+    with hushed(*NOISY):
         trainer = trainer_for(config, device, folder, [Bar(steps, config.threshold), history, best])
     folder.mkdir(parents=True, exist_ok=True)
     config.save(folder / CONFIG)
     _describe(config, net, train, val, trainer, device)
-    with _quiet():
+    with hushed(*NOISY):
         trainer.fit(task, train, val, ckpt_path=str(last) if state is not None else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
@@ -249,26 +249,6 @@ def trainer_for(
         log_every_n_steps=10,
         default_root_dir=folder,
     )
-
-
-NOISY = ("lightning.pytorch", "lightning.fabric")
-
-
-class _quiet:
-    """Lightning's advice to its own developers is nothing a person who trains a model can use."""
-
-    def __enter__(self) -> None:
-        self.levels = {n: logging.getLogger(n).level for n in NOISY}
-        for name in self.levels:
-            logging.getLogger(name).setLevel(logging.ERROR)
-        self.caught = warnings.catch_warnings()
-        self.caught.__enter__()
-        warnings.simplefilter("ignore")
-
-    def __exit__(self, *_: object) -> None:
-        self.caught.__exit__(None, None, None)
-        for name, level in self.levels.items():
-            logging.getLogger(name).setLevel(level)
 
 
 def _describe(config: TrainConfig, net: HeatmapNet, train: Any, val: Any, trainer: pl.Trainer, device: str) -> None:

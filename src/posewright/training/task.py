@@ -16,7 +16,7 @@ from posewright.metrics import normaliser_lengths, pck
 from posewright.models.base import HeatmapNet
 from posewright.models.heatmaps import decode, encode
 from posewright.training.config import TrainConfig
-from posewright.training.dataset import DRAWN, EMPTY, IGNORED, Sample
+from posewright.training.dataset import DRAWN, IGNORED, Sample
 from posewright.training.losses import LOSSES, heatmap_loss
 
 
@@ -28,10 +28,19 @@ class KeypointTask(pl.LightningModule):
         config: the run's settings.
         validation: the annotations behind the validation loader, whose objects its samples' ``index`` refers to.
         steps: optimiser steps of the whole run.
+        training: the annotations behind the training loader, to name a batch that went wrong.
     """
 
-    def __init__(self, net: HeatmapNet, config: TrainConfig, validation: Annotations, steps: int) -> None:
+    def __init__(
+        self,
+        net: HeatmapNet,
+        config: TrainConfig,
+        validation: Annotations,
+        steps: int,
+        training: Annotations | None = None,
+    ) -> None:
         super().__init__()
+        self.training_data = training
         self.net, self.config, self.validation, self.steps = net, config, validation, steps
         self.cell_loss = LOSSES[config.loss][0]
         self.lengths = normaliser_lengths(validation, validation.skeleton)
@@ -86,8 +95,7 @@ class KeypointTask(pl.LightningModule):
         return float(self.epoch_loss) / max(self.epoch_steps, 1)
 
     def _place(self, index: int) -> str:
-        data = getattr(self, "training_data", None)
-        return data.record(index) if data is not None else f"object {index}"
+        return self.training_data.record(index) if self.training_data is not None else f"object {index}"
 
     # -- validation ------------------------------------------------------------------------------------------------
 
@@ -173,6 +181,3 @@ def calibrate_presence(scores: np.ndarray, present: np.ndarray) -> tuple[float, 
 
     a, b = minimize(objective, (10.0, -3.0)).x
     return (float(a), float(b)) if a > 0 else None
-
-
-__all__ = ["EMPTY", "KeypointTask", "calibrate_presence"]
