@@ -26,6 +26,7 @@ from posewright.models.presets import build_net, preset
 from posewright.synthetic import make_hand_set
 from posewright.training.config import TrainConfig
 from posewright.training.fit import choose_precision, loaders, trainer_for
+from posewright.training.memory import keep_freed_memory
 from posewright.training.task import KeypointTask
 
 
@@ -45,6 +46,10 @@ class Args:
     """Steps a round, after one that does not count."""
     rounds: int = 3
     """Rounds in turn."""
+    ema: float = 0.995
+    """Running mean of weights in `fit`; 0 turns it off."""
+    keep_memory: bool = True
+    """Keep freed memory in the process, as `fit` does; for all three ways."""
 
 
 class Clock(pl.Callback):
@@ -73,10 +78,14 @@ def textbook(task: KeypointTask, batches: Any, steps: int, precision: str) -> li
 
 def main(args: Args) -> None:
     rule = CropRule((args.size, args.size))
+    if args.keep_memory:
+        keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         labels = make_hand_set(Path(folder) / "data", 400, val_share=0.05)
         for precision, batch in itertools.product(args.precisions, args.batch_sizes):
-            config = TrainConfig(model=args.model, input_size=str(args.size), batch_size=batch, precision=precision)  # type: ignore[arg-type]
+            config = TrainConfig(
+                model=args.model, input_size=str(args.size), batch_size=batch, precision=precision, ema=args.ema
+            )  # type: ignore[arg-type]
             times: dict[str, list[float]] = {"one batch in memory": [], "loader": [], "fit": []}
             for turn in range(args.rounds):
                 train, val = loaders(replace(config, seed=turn), labels, rule)

@@ -31,6 +31,7 @@ WEIGHTS = HERE / "weights"
 """For weights that inherit restrictions from their data; they stay out of the Apache-2.0 package."""
 PACKAGE = HERE.parent / "src" / "posewright" / "weights"
 """For weights that are free like the code."""
+RUNS = HERE.parent / "runs" / "zoo"
 RESEARCH = "Trained on pictures that may be used for research only; these weights inherit that restriction."
 
 
@@ -53,15 +54,32 @@ class Recipe:
     free: bool = False
 
 
+def with_backgrounds(labels: Annotations, folder: Path, count: int = 600) -> Annotations:
+    """The set with generated pictures of clutter added, for sets in which nearly every patch shows the object.
+
+    Without them the net hardly sees a crop that it should stay silent on. They are made first where they are missing.
+    """
+    from posewright.synthetic import make_hand_set
+
+    if not (folder / "annotations.json").is_file():
+        make_hand_set(folder, count, seed=7, val_share=0.25, empty_share=1.0)
+    clutter = read_annotations(folder)
+    first = max((im.id for im in labels.images if isinstance(im.id, int)), default=len(labels.images)) + 1
+    added = [
+        replace(im, path=str(clutter.image_path(i).resolve()), id=first + i) for i, im in enumerate(clutter.images)
+    ]
+    return replace(labels, images=[*labels.images, *added])
+
+
 def lspet(folder: Path) -> Annotations:
-    """LSP-extended: the last 500 pictures held out; near-duplicates of theirs dropped from the rest."""
+    """LSP-extended: the last 500 pictures held out; near-duplicates of theirs dropped from the rest; clutter added."""
     options = ReadOptions(skeleton=load_skeleton("body-14"), skip_bad=True)
     labels = read_annotations(folder, "lsp", options)
     last = len(labels.images) - 500
     parted = [replace(im, split="train" if i < last else "val") for i, im in enumerate(labels.images)]
     kept, dropped = without_duplicates_of(replace(labels, images=parted))
     print(f"{len(options.skipped)} bad records and {len(dropped)} near-duplicates of held-out pictures left out")
-    return kept
+    return with_backgrounds(kept, RUNS / "backgrounds")
 
 
 def faces(folder: Path) -> Annotations:
@@ -87,7 +105,14 @@ def hands(folder: Path) -> Annotations:
 RECIPES = {
     "body": Recipe(
         lspet,
-        TrainConfig(model="hourglass_s1_tiny", input_size="128", margin=1.1, epochs=26, lr=2e-3),
+        TrainConfig(
+            model="hourglass_s1_tiny",
+            input_size="128",
+            margin=1.1,
+            epochs=50,
+            lr=2e-3,
+            augment=AugmentConfig(negative=0.08),
+        ),
         f"{RESEARCH} Leeds Sports Pose Extended: no licence stated; cite Johnson and Everingham, CVPR 2011.",
         "Leeds Sports Pose Extended",
     ),
@@ -146,7 +171,7 @@ class Args:
 
 def main(args: Args) -> None:
     recipe = RECIPES[args.name]
-    folder = args.output or HERE.parent / "runs" / "zoo" / args.name
+    folder = args.output or RUNS / args.name
     config = replace(recipe.config, output=str(folder), seed=args.seed, epochs=args.epochs or recipe.config.epochs)
     labels = replace(recipe.read(args.data), source=recipe.data)
     if (folder / MODEL).is_file():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,6 +20,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from posewright.files import write_text
 
@@ -88,6 +89,14 @@ class Bar(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._stop()
+
+
+def running_mean(decay: float) -> WeightAveraging:
+    """The exponential running mean of weights and batch norm figures, which is what is validated and kept.
+
+    All tensors at once: Lightning's own callback for it goes through them one by one, which took 6 % of a small step.
+    """
+    return WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
 class WithinEpoch(ModelCheckpoint):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypedDict
 
@@ -178,6 +178,16 @@ class EpochSampler(Sampler[tuple[int, int]]):
         skip = self.start % self.steps if epoch == self.start // self.steps else 0
         for item in order[skip * self.batch_size : len(self)]:
             yield epoch, int(item)
+
+
+def collate(samples: Sequence[Sample]) -> Sample:
+    """Samples to one batch, stacked by numpy.
+
+    A torch operation on the loader's thread would start a second team of OpenMP threads, and where there are more of them
+    than cores OpenMP no longer lets any team wait actively: every layer of the net then pays for waking its threads.
+    """
+    stacked = {key: torch.from_numpy(np.stack([s[key].numpy() for s in samples])) for key in Sample.__annotations__}  # type: ignore[literal-required]
+    return Sample(**stacked)  # type: ignore[typeddict-item]
 
 
 def single_threaded(_worker: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
@@ -24,10 +24,11 @@ from posewright.models.checkpoint import Checkpoint, load_checkpoint, save_check
 from posewright.models.heatmaps import decode
 from posewright.models.presets import build_net, preset
 from posewright.skeleton import load_skeleton
-from posewright.training.callbacks import Bar, History, WithinEpoch
+from posewright.training.callbacks import Bar, History, WithinEpoch, running_mean
 from posewright.training.config import TrainConfig
-from posewright.training.dataset import CropDataset, EpochSampler, single_threaded
+from posewright.training.dataset import CropDataset, EpochSampler, collate, single_threaded
 from posewright.training.losses import LOSSES
+from posewright.training.memory import keep_freed_memory
 from posewright.training.prefetch import Prefetched
 from posewright.training.task import KeypointTask, calibrate_presence
 
@@ -117,6 +118,7 @@ def loaders(config: TrainConfig, annotations: Annotations, rule: CropRule, start
     workers = loader_processes(config)
     common: dict[str, Any] = {
         "num_workers": workers,
+        "collate_fn": collate,
         "persistent_workers": workers > 0,
         "worker_init_fn": single_threaded if workers else None,
         # A forked process inherits OpenCV's and OpenMP's locks in whatever state they are, and may wait for ever.
@@ -179,6 +181,8 @@ def fit(config: TrainConfig, annotations: Annotations | None = None, *, resume: 
     steps = len(train) * config.epochs
     task = KeypointTask(net, config, val.dataset.annotations, steps, train.dataset.annotations)  # type: ignore[attr-defined]
     device = choose_device(config.device)
+    if device == "cpu":
+        keep_freed_memory()
     history = History(folder)
     best = ModelCheckpoint(folder / "checkpoints", "best", "val_pck", mode="max", save_on_train_epoch_end=True)
     with hushed(*NOISY):
@@ -233,7 +237,7 @@ def trainer_for(
         max_steps=max_steps,
         gradient_clip_val=config.clip or None,
         callbacks=[
-            *([EMAWeightAveraging(decay=config.ema, use_buffers=True)] if config.ema else []),
+            *([running_mean(config.ema)] if config.ema else []),
             *([EarlyStopping("val_pck", patience=config.patience, mode="max")] if config.patience else []),
             *callbacks,
             ModelCheckpoint(**every, save_on_train_epoch_end=True),
