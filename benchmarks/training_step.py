@@ -25,9 +25,10 @@ from posewright.geometry import CropRule
 from posewright.models.presets import build_net, preset
 from posewright.synthetic import make_hand_set
 from posewright.training.config import TrainConfig
-from posewright.training.fit import choose_precision, loaders, trainer_for
+from posewright.training.data import loaders
 from posewright.training.memory import keep_freed_memory
 from posewright.training.task import KeypointTask
+from posewright.training.trainer import choose_precision, trainer_for
 
 
 @dataclass(frozen=True)

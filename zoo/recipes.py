@@ -23,7 +23,8 @@ from posewright.metrics import evaluate, run_model
 from posewright.models.checkpoint import load_checkpoint, save_checkpoint
 from posewright.runtime import load
 from posewright.skeleton import load_skeleton
-from posewright.training.config import AugmentConfig, TrainConfig
+from posewright.training.augment_config import AugmentConfig
+from posewright.training.config import TrainConfig
 from posewright.training.fit import LAST, MODEL, finished_run, fit
 
 HERE = Path(__file__).resolve().parent

@@ -18,7 +18,8 @@ from posewright.console import progress_bar
 from posewright.errors import PosewrightError
 from posewright.files import write_text
 from posewright.synthetic import make_hand_set, make_hand_video, render_hand
-from posewright.training.config import AugmentConfig, TrainConfig
+from posewright.training.augment_config import AugmentConfig
+from posewright.training.config import TrainConfig
 
 GOAL = 0.90
 """PCK@0.2 by the palm that the demo's training is laid out to pass."""

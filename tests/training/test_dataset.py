@@ -15,9 +15,10 @@ from helpers.discs import COLOURS, DISCS
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
 from posewright.training.augment import mirror_order, negative_box
-from posewright.training.config import AugmentConfig, TrainConfig
+from posewright.training.augment_config import AugmentConfig
+from posewright.training.config import TrainConfig
+from posewright.training.data import loaders
 from posewright.training.dataset import DRAWN, EMPTY, IGNORED, PLAIN, CropDataset, EpochSampler
-from posewright.training.fit import loaders
 from posewright.training.prefetch import Prefetched
 
 RULE = CropRule((96, 64))

@@ -18,9 +18,11 @@ import torch
 from helpers.discs import DISCS, draw_discs
 from posewright.errors import PosewrightError
 from posewright.models.checkpoint import load_checkpoint
-from posewright.training.config import AugmentConfig, TrainConfig
+from posewright.training.augment_config import AugmentConfig
+from posewright.training.config import TrainConfig
 from posewright.training.fit import fit
-from posewright.training.task import KeypointTask, calibrate_presence
+from posewright.training.presence import calibrate_presence
+from posewright.training.task import KeypointTask
 
 SMALL = TrainConfig(
     model="hourglass_s1_nano",

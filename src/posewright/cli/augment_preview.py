@@ -30,7 +30,7 @@ class Command(TrainConfig):
     """Columns beside the plain crop."""
 
     def run(self) -> int:
-        from posewright.training.fit import read_data
+        from posewright.training.data import read_data
         from posewright.training.preview import augmentation_sheet
 
         config = TrainConfig(**{f.name: getattr(self, f.name) for f in fields(TrainConfig)})

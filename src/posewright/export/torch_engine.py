@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from posewright.errors import PosewrightError
 from posewright.export.deploy import OUTPUTS, DeployedNet
 from posewright.export.onnx import model_info
 from posewright.models.checkpoint import Checkpoint, load_checkpoint
+from posewright.models.devices import choose_device
 from posewright.runtime.predictor import Predictor
 
 
@@ -20,10 +20,7 @@ class TorchEngine:
     """Runs a checkpoint's own net in float32; to a :class:`Predictor` what an ``OnnxEngine`` is."""
 
     def __init__(self, checkpoint: Checkpoint, path: Path, device: str = "auto") -> None:
-        there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-        self.device = next(d for d in ("cuda", "mps", "cpu") if there[d]) if device == "auto" else device
-        if not there.get(self.device, False):
-            raise PosewrightError(f"a checkpoint cannot run on '{device}' here", fix="Use --device auto or cpu")
+        self.device = choose_device(device)
         self.path = path
         self.info = model_info(checkpoint)
         self._net = DeployedNet(checkpoint, fuse=False).to(self.device)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from posewright.geometry import CropRule, Similarity
 from posewright.skeleton import Skeleton
-from posewright.training.config import AugmentConfig
+from posewright.training.augment_config import AugmentConfig
 
 Rng = np.random.Generator
 

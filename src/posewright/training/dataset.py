@@ -18,7 +18,7 @@ from posewright.annotations import Annotations
 from posewright.geometry import CropRule, Similarity
 from posewright.media.pictures import read_picture
 from posewright.training.augment import mirror_order, negative_box, random_similarity, vary_pixels
-from posewright.training.config import AugmentConfig
+from posewright.training.augment_config import AugmentConfig
 from posewright.warp import warp
 
 IGNORED, DRAWN, EMPTY = 0, 1, 2

@@ -156,28 +156,3 @@ class KeypointTask(pl.LightningModule):
         self.steps_taken = state["steps_taken"]
         self.epoch_loss, self.epoch_steps = state["epoch_loss"], state["epoch_steps"]
         torch.set_rng_state(state["random_state"].cpu())
-
-
-def calibrate_presence(scores: np.ndarray, present: np.ndarray) -> tuple[float, float] | None:
-    """Fit ``presence = sigmoid(a * mean score + b)`` to crops with and without the object.
-
-    Args:
-        scores: ``[N]`` mean keypoint score of each crop.
-        present: ``[N]`` bool.
-
-    Returns:
-        (a, b) of the logistic regression (both kinds weighing alike, with a weak pull to a flat curve so that crops which
-        separate perfectly do not give an infinitely steep one), or None where one kind is missing.
-    """
-    from scipy.optimize import minimize
-
-    if present.all() or not present.any():
-        return None
-    sign = np.where(present, 1.0, -1.0)
-    weight = np.where(present, 0.5 / present.sum(), 0.5 / (~present).sum())
-
-    def objective(p: np.ndarray) -> float:
-        return float((weight * np.logaddexp(0, -sign * (p[0] * scores + p[1]))).sum() + 1e-4 * (p[0] / 10) ** 2)
-
-    a, b = minimize(objective, (10.0, -3.0)).x
-    return (float(a), float(b)) if a > 0 else None
