@@ -20,8 +20,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from posewright.models.base import HeatmapNet
 from posewright.models.presets import Hourglass
 
-EMPTY_LOGIT = -4.6
-"""Where a sigmoid net's maps start, at 0.01 everywhere: nearly every cell of a target is empty."""
 KERAS_EPS = 1e-3
 KERAS_MOMENTUM = 0.01
 
@@ -191,9 +189,11 @@ class HourglassNet(HeatmapNet):
     def __init__(self, config: Hourglass, keypoints: int) -> None:
         super().__init__(config, keypoints)
         self.order = config.order
-        self.stem = Stem(config, 3)
+        self.stem = Stem(config, config.in_channels)
         self.stacks = nn.ModuleList(Stack(config) for _ in range(config.stacks))
-        self.heads = nn.ModuleList(Head(config, self.maps, i == config.stacks - 1) for i in range(config.stacks))
+        self.heads = nn.ModuleList(
+            Head(config, self.head_channels, i == config.stacks - 1) for i in range(config.stacks)
+        )
         self._initialise()
 
     def _initialise(self) -> None:
@@ -212,9 +212,7 @@ class HourglassNet(HeatmapNet):
             ):
                 nn.init.zeros_(module.unit3.bn.weight)
         for head in (h for h in self.heads if isinstance(h, Head)):
-            nn.init.normal_(head.predict.weight, std=0.01)
-            if self.config.activation == "sigmoid":
-                nn.init.constant_(head.predict.bias, EMPTY_LOGIT)  # type: ignore[arg-type]
+            self.start_head(head.predict)
 
     def fuse(self) -> None:
         if self.order != "conv_bn_relu":

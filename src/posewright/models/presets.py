@@ -9,13 +9,15 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args, get_type_hints
 
 from posewright.errors import PosewrightError, did_you_mean
 
 ORDERS = ("conv_bn_relu", "preact", "conv_relu_bn")
+ACTIVATIONS = ("linear", "relu", "sigmoid")
+COLOURS = ("rgb", "bgr", "grey")
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,39 @@ class NetConfig:
     """What every family's settings share.
 
     Attributes:
-        mean: subtracted from RGB / 255 inside the net.
-        activation: what the last layer of each stage passes through: "linear", or "sigmoid" for nets trained on logits.
+        mean: red, green and blue that are subtracted from the picture / ``scale``, inside the net.
+        scale: what the picture's 0..255 is divided by.
+        colour: what the first layer sees of that, one of ``COLOURS``; grey is 0.299 R + 0.587 G + 0.114 B.
+        activation: what the maps of each stage pass through, one of ``ACTIVATIONS``; "sigmoid" for nets trained on logits.
         background: whether a last channel learns where no keypoint is.
+        visibility: whether K channels more, which are no heat maps, learn whether each keypoint can be seen.
     """
 
     family: ClassVar[str]
-    stride: ClassVar[int] = 4
 
     mean: tuple[float, float, float] = (0.4404, 0.4440, 0.4327)
+    scale: float = 255.0
+    colour: str = "rgb"
     activation: str = "linear"
     background: bool = False
+    visibility: bool = False
+
+    def __post_init__(self) -> None:
+        for what, value, known in (("activation", self.activation, ACTIVATIONS), ("colour", self.colour, COLOURS)):
+            if value not in known:
+                raise PosewrightError(f"unknown {what} '{value}'", fix=did_you_mean(value, known))
+        if len(self.mean) != 3 or not self.scale > 0:
+            raise PosewrightError("a net needs a mean of three numbers and a scale above 0")
+
+    @property
+    def in_channels(self) -> int:
+        """Channels that the first layer sees."""
+        return 1 if self.colour == "grey" else 3
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the input per cell of the maps."""
+        raise NotImplementedError
 
     @property
     def multiple(self) -> int:
@@ -65,27 +89,123 @@ class Hourglass(NetConfig):
     mobile: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.order not in ORDERS:
             raise PosewrightError(f"unknown order of layers '{self.order}'", fix=did_you_mean(self.order, ORDERS))
-        if self.activation not in ("linear", "sigmoid"):
-            raise PosewrightError(f"unknown activation '{self.activation}'", fix="Use linear or sigmoid")
         if self.stacks < 1 or self.poolings < 1 or self.channels < 8 or self.channels % 4:
             raise PosewrightError("an hourglass needs at least 1 stack, 1 pooling and 8 channels, a multiple of 4")
 
     @property
+    def stride(self) -> int:
+        return 4
+
+    @property
     def multiple(self) -> int:
-        return 4 * 2**self.poolings
+        return self.stride * 2**self.poolings
+
+
+@dataclass(frozen=True)
+class Cpm(NetConfig):
+    """Settings of a convolutional pose machine.
+
+    Attributes:
+        stages: how many times the maps are predicted, each time under a loss of its own; at least 2.
+        trunk: width of the trunk's last four layers.
+        stride: 8, or 4 for a trunk that pools once less.
+        centre: whether stages 2 and on also see a gaussian around the middle of the picture: which of several people is
+            meant.
+        centre_sigma: its standard deviation in pixels of the input.
+        width: factor on the width of every layer.
+    """
+
+    family: ClassVar[str] = "cpm"
+
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    scale: float = 256.0
+    background: bool = True
+    stages: int = 6
+    trunk: int = 256
+    stride: int = 8
+    centre: bool = True
+    centre_sigma: float = 21.0
+    width: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stages < 2 or self.trunk < 8 or not self.width > 0 or not self.centre_sigma > 0:
+            raise PosewrightError(
+                "a pose machine needs at least 2 stages, a trunk of at least 8, and a width and centre_sigma above 0"
+            )
+        if self.stride not in (4, 8):
+            raise PosewrightError(f"a pose machine's stride is 4 or 8, not {self.stride}")
+
+    @property
+    def multiple(self) -> int:
+        return self.stride
+
+    def wide(self, channels: int) -> int:
+        """The number of channels of a layer that has ``channels`` at width 1: a multiple of 8."""
+        return channels if self.width == 1 else max(8, round(channels * self.width / 8) * 8)
+
+
+@dataclass(frozen=True)
+class CpmLight(NetConfig):
+    """Settings of the light pose machine.
+
+    Attributes:
+        stages: how many times the maps are predicted, each time under a loss of its own; at least 2.
+        channels: width of the features that all stages share, and of each stage.
+    """
+
+    family: ClassVar[str] = "cpm_light"
+
+    stages: int = 3
+    channels: int = 128
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stages < 2 or self.channels < 8 or self.channels % 8:
+            raise PosewrightError("a light pose machine needs at least 2 stages and 8 channels, a multiple of 8")
+
+    @property
+    def stride(self) -> int:
+        return 4
+
+    @property
+    def multiple(self) -> int:
+        return 16
 
 
 @dataclass(frozen=True)
 class Family:
-    """One family of nets: its settings, its preset names and the module with ``build(config, keypoints)``."""
+    """One family of nets.
+
+    Attributes:
+        config: its settings.
+        build: ``build(config, keypoints)`` makes the untrained net; or the name of a module that has it.
+        pattern: what its preset names look like.
+        parse: from a preset's name to its settings.
+        shown: example name, or pattern with ``{N}`` for a number, and description of each preset.
+    """
 
     config: type[NetConfig]
-    module: str
+    build: str | Callable[[Any, int], Any]
     pattern: str
     parse: Callable[[re.Match[str]], dict[str, Any]]
     shown: tuple[tuple[str, str], ...]
+
+
+_CPM: dict[str, dict[str, Any]] = {
+    "body": {"stages": 6, "trunk": 256, "centre": True},
+    "body_slim": {"stages": 6, "trunk": 256, "centre": True, "activation": "relu"},
+    "hand": {"stages": 3, "trunk": 512, "centre": False},
+    "hand_slim": {"stages": 6, "trunk": 512, "centre": False, "activation": "relu"},
+    "hand_v2": {"stages": 3, "trunk": 512, "centre": False, "stride": 4},
+}
+
+
+def _stages(m: re.Match[str]) -> dict[str, int]:
+    return {"stages": int(m["stages"])} if m["stages"] else {}
 
 
 FAMILIES: dict[str, Family] = {
@@ -107,12 +227,49 @@ FAMILIES: dict[str, Family] = {
             ("hourglass_s{N}_mobile_nano", "64 channels, depthwise-separable convolutions"),
         ),
     ),
+    "cpm": Family(
+        Cpm,
+        "posewright.models.cpm",
+        rf"cpm_(?P<net>{'|'.join(_CPM)})(?:_s(?P<stages>[1-9]\d?))?",
+        lambda m: _CPM[m["net"]] | _stages(m),
+        (
+            (
+                "cpm_body",
+                "convolutional pose machine for bodies, centre map, 6 stages; cpm_body_s{N}: N stages, and so on",
+            ),
+            ("cpm_body_slim", "the same, maps through a ReLU"),
+            ("cpm_hand", "convolutional pose machine for hands, 3 stages"),
+            ("cpm_hand_slim", "6 stages, maps through a ReLU"),
+            ("cpm_hand_v2", "3 stages, maps at a quarter of the picture's size"),
+        ),
+    ),
+    "cpm_light": Family(
+        CpmLight,
+        "posewright.models.cpm_light",
+        r"cpm_light(?:_s(?P<stages>[1-9]\d?))?",
+        _stages,
+        (("cpm_light", "pose machine with batch norm, factorised kernels and a light trunk, 3 stages"),),
+    ),
 }
 
 
 def preset_table() -> list[dict[str, str]]:
     """Name pattern and description of every preset."""
     return [{"name": name, "description": what} for family in FAMILIES.values() for name, what in family.shown]
+
+
+def family_of(name: str) -> tuple[Family, dict[str, Any]]:
+    """The family that a preset's name belongs to, and the settings that the name stands for.
+
+    Raises:
+        PosewrightError: where no family has such a preset.
+    """
+    for family in FAMILIES.values():
+        match = re.fullmatch(family.pattern, name)
+        if match:
+            return family, family.parse(match)
+    shown = [n.replace("{N}", "2") for f in FAMILIES.values() for n, _ in f.shown]
+    raise PosewrightError(f"unknown preset '{name}'", fix=did_you_mean(name, shown))
 
 
 def preset(name: str, **overrides: Any) -> NetConfig:
@@ -125,17 +282,57 @@ def preset(name: str, **overrides: Any) -> NetConfig:
     Raises:
         PosewrightError: where no family has such a preset or it has no such setting.
     """
-    for family in FAMILIES.values():
-        match = re.fullmatch(family.pattern, name)
-        if match:
-            changes = {k: v for k, v in overrides.items() if v is not None}
-            known = {f.name for f in dataclasses.fields(family.config)}
-            for key in changes:
-                if key not in known:
-                    raise PosewrightError(f"preset '{name}' has no setting '{key}'", fix=did_you_mean(key, known))
-            return family.config(**(family.parse(match) | changes))
-    shown = [n.replace("{N}", "2") for f in FAMILIES.values() for n, _ in f.shown]
-    raise PosewrightError(f"unknown preset '{name}'", fix=did_you_mean(name, shown))
+    family, settings = family_of(name)
+    changes = {k: v for k, v in overrides.items() if v is not None}
+    known = {f.name for f in dataclasses.fields(family.config)}
+    for key in changes:
+        if key not in known:
+            raise PosewrightError(f"preset '{name}' has no setting '{key}'", fix=did_you_mean(key, known))
+    return family.config(**(settings | changes))
+
+
+def net_overrides(config: type[NetConfig], texts: Sequence[str]) -> dict[str, Any]:
+    """Settings typed as ``name=value``, in the types that a family's settings have.
+
+    Args:
+        config: the family's settings.
+        texts: such as ``("channels=96", "background=true", "mean=0.5,0.5,0.5")``.
+
+    Raises:
+        PosewrightError: where a text is no ``name=value``, names no setting of the family or names one twice, or its value
+            cannot be read.
+    """
+    types = get_type_hints(config)
+    known = {f.name: types[f.name] for f in dataclasses.fields(config)}
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise PosewrightError(f"'{text}' is no setting of a net", fix="Write name=value, such as channels=96")
+        if name not in known:
+            raise PosewrightError(f"a {config.family} net has no setting '{name}'", fix=did_you_mean(name, known))
+        if name in found:
+            raise PosewrightError(f"the net's setting '{name}' is given twice")
+        try:
+            found[name] = _read(value, known[name])
+        except ValueError:
+            want = _SPELLED.get(known[name], "numbers with commas between them")
+            raise PosewrightError(f"the net's setting '{name}' is {want}, not '{value}'") from None
+    return found
+
+
+_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_SPELLED = {bool: "true or false", int: "a whole number", float: "a number"}
+
+
+def _read(text: str, kind: Any) -> Any:
+    if kind is bool:
+        if text.lower() not in _TRUTH:
+            raise ValueError(text)
+        return _TRUTH[text.lower()]
+    if parts := get_args(kind):
+        return tuple(_read(part, of) for part, of in zip(text.split(","), parts, strict=True))
+    return kind(text)
 
 
 def net_config(d: dict[str, Any]) -> NetConfig:
@@ -159,4 +356,7 @@ def net_config(d: dict[str, Any]) -> NetConfig:
 
 def build_net(config: NetConfig, keypoints: int) -> Any:
     """The untrained net (needs torch)."""
-    return importlib.import_module(FAMILIES[config.family].module).build(config, keypoints)
+    build = FAMILIES[config.family].build
+    if isinstance(build, str):
+        build = importlib.import_module(build).build
+    return build(config, keypoints)

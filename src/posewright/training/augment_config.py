@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
 from posewright.errors import PosewrightError
+
+STEEPEST = 60.0
+"""Largest tilt, in degrees: beyond it a crop would show the horizon of the tilted picture."""
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How strongly training crops are varied; 0 turns a change off."""
+    """How strongly training crops are varied; 0 turns a change off.
+
+    A factor of strength S is drawn log-uniformly from 1 / (1 + S) to 1 + S; a share is that of the crops that are changed.
+    """
 
     scale: float = 0.25
-    """Zoom by a factor drawn log-uniformly from 1 / (1 + S) to 1 + S."""
+    """Zoom, as a factor of this strength."""
     rotation: float = 40.0
     """Turn by up to this many degrees either way."""
     rotation_share: float = 0.7
@@ -23,23 +30,57 @@ class AugmentConfig:
     """Share of crops mirrored left to right, with left and right keypoints changing places."""
     flip_vertical: float = 0.0
     """Share of crops mirrored top to bottom."""
-    colour: float = 0.3
-    """Strength of brightness, contrast, saturation and channel changes."""
+    perspective: float = 0.0
+    """Tilt the picture in space by up to this many degrees, about any axis in its plane; at most 60."""
+    half_body: float = 0.0
+    """Share of crops around about half of an object's keypoints: upper or lower body, else a connected part."""
+    colour: float = 0.15
+    """Tint the light: each of red, green and blue by a factor of this strength."""
+    hue: float = 5.0
+    """Turn the hue by up to this many degrees of the colour circle either way."""
+    saturation: float = 0.3
+    """Saturation, as a factor of this strength."""
+    value: float = 0.3
+    """Brightness (the V of HSV), as a factor of this strength."""
+    contrast: float = 0.3
+    """Contrast about the middle grey, as a factor of this strength."""
+    sharpness: float = 0.0
+    """Sharpness, as a factor of this strength on what a small smoothing takes away."""
     grey: float = 0.05
     """Share of crops turned grey."""
+    clahe: float = 0.0
+    """Share of crops whose lightness is equalised region by region (CLAHE)."""
     blur: float = 0.1
     """Share of crops blurred."""
     cutout: float = 0.2
     """Share of crops with a patch painted over."""
     cutout_size: float = 0.3
     """Largest side of such a patch, as a share of the crop's side."""
+    background: str | None = None
+    """Folder of pictures to paste objects onto that have an outline: a polygon or a mask."""
+    background_share: float = 0.5
+    """Share of those objects' crops that get such a background, where a folder is given."""
     negative: float = 0.05
     """Share of training crops that show no object, so that the net learns to stay silent."""
 
     def __post_init__(self) -> None:
-        for name in ("rotation_share", "flip", "flip_vertical", "grey", "blur", "cutout", "cutout_size", "negative"):
+        for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise PosewrightError(f"augment.{name} is a share from 0 to 1, not {getattr(self, name)}")
-        for name in ("scale", "rotation", "shift", "colour"):
-            if getattr(self, name) < 0:
-                raise PosewrightError(f"augment.{name} must not be below 0")
+        for name in _STRENGTHS:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise PosewrightError(f"augment.{name} must be a finite number of at least 0, not {getattr(self, name)}")
+        if self.perspective > STEEPEST:
+            raise PosewrightError(f"augment.perspective is at most {STEEPEST:g} degrees, not {self.perspective}")
+
+
+_SHARES = (
+    "rotation_share", "flip", "flip_vertical", "half_body", "grey", "clahe", "blur", "cutout", "cutout_size",
+    "background_share", "negative",
+)  # fmt: skip
+_STRENGTHS = ("scale", "rotation", "shift", "perspective", "colour", "hue", "saturation", "value", "contrast", "sharpness")
+_OF_OTHERS = ("rotation_share", "cutout_size", "background", "background_share")
+"""Settings that say how or how often another one acts, and do nothing where that is off."""
+
+PLAIN = AugmentConfig(**{f.name: 0.0 for f in fields(AugmentConfig) if f.name not in _OF_OTHERS})  # type: ignore[arg-type]
+"""No augmentation at all."""
