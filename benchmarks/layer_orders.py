@@ -61,8 +61,8 @@ def main(args: Args) -> None:
                 config = TrainConfig(
                     output=str(Path(folder) / f"{order}{seed}"),
                     model=args.model,
-                    order=order,  # type: ignore[arg-type]
-                    poolings=args.poolings,
+                    init="none",
+                    net=(f"order={order}", f"poolings={args.poolings}"),
                     input_size=str(args.size),
                     epochs=args.epochs,
                     loss=args.loss,  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from posewright.training.config import TrainConfig
 @dataclass(frozen=True)
 class Tiny(DemoConfig):
     def training(self, folder: Path) -> TrainConfig:
-        return replace(super().training(folder), input_size="64", channels=16, batch_size=8, threads=1)
+        return replace(super().training(folder), input_size="64", net=("channels=16",), batch_size=8, threads=1)
 
 
 def test_a_small_demo_and_one_that_goes_on(tmp_path):

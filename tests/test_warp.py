@@ -1,4 +1,4 @@
-"""The one warp: it puts things where the map says, does not alias where it shrinks, and knows the border."""
+"""The one warp: it puts things where the map says, does not alias where it shrinks, and knows the border; on any device."""
 
 from __future__ import annotations
 
@@ -161,3 +161,110 @@ def test_grey_stays_grey():
     assert crop.shape == (48, 64) and crop.dtype == np.uint8
     colour = warp(np.repeat(grey[..., None], 3, 2), rule.letterbox(300, 300), rule)
     assert np.array_equal(colour[..., 1], crop)
+
+
+# -- the other executor ------------------------------------------------------------------------------------------------
+
+
+def smooth(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Soft shapes alone: where OpenCV rounds positions to a 1/32 of a pixel, as it did before version 5, little changes."""
+    coarse = np.random.default_rng(seed).uniform(0, 255, (max(3, height // 20), max(3, width // 20), 3))
+    return np.clip(
+        cv2.resize(coarse.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC), 0, 255
+    ).astype(np.uint8)
+
+
+TILTED = np.array([[0.95, 0.1, 1.0], [-0.05, 0.9, 2.0], [0.002, -0.001, 0.98]])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.tuples(st.integers(20, 420), st.integers(20, 420)),
+    st.sampled_from([(96, 64), (48, 80), (64, 64), (33, 50)]),
+    st.tuples(st.floats(-0.2, 1.2), st.floats(-0.2, 1.2)),
+    st.floats(0.3, 5.9),
+    st.floats(-180, 180),
+    st.booleans(),
+    st.integers(0, 255),
+    st.booleans(),
+)
+def test_torch_makes_the_same_crop(size, crop_size, place, shrink, rotation, flip, border, tilted):
+    """Turned, mirrored, tilted, reduced by 1 to 5 and over any edge of the picture: on soft pictures no pixel differs by
+    more than 3 grey levels, and all by less than a quarter on average."""
+    torch = pytest.importorskip("torch")
+    from posewright.training.warp_torch import warp_batch
+
+    (width, height), rule = size, CropRule(crop_size, margin=1.0, border=border)
+    picture = smooth(height, width)
+    at, half = np.array(place) * size, np.array(crop_size) * shrink / 2
+    similarity = Similarity.crop([*(at - half), *(at + half)], crop_size, rotation=rotation, flip=flip)
+    tilt = TILTED if tilted else None
+    wanted = warp(picture, similarity, rule, tilt).astype(int)
+    got = warp_batch([torch.from_numpy(picture)], [similarity], rule, [tilt])
+    assert got.dtype == torch.uint8 and got.shape == (1, crop_size[1], crop_size[0], 3)
+    difference = np.abs(got[0].numpy() - wanted)
+    assert difference.max() <= 3
+    assert difference.mean() < 0.25
+
+
+@pytest.mark.parametrize("shrink", [1, 2.5, 3, 4, 5.7])
+def test_torch_averages_the_same_blocks(shrink):
+    """Noise in every pixel: other blocks, or sampling without averaging, would be far off."""
+    pytest.importorskip("torch")
+    from posewright.training.warp_torch import warp_batch
+
+    picture, rule = texture(397, 501), CropRule((64, 48), margin=1.0, border=9)
+    box = np.array([120.3, 90.8, 120.3 + 64 * shrink, 90.8 + 48 * shrink])
+    boxes = [box, box - 150.4, box + 330]
+    similarities = [Similarity.crop(b, rule.size, rotation=20 * i) for i, b in enumerate(boxes)]
+    assert reduction_factor(similarities[0], rule) == (1 if shrink == 1 else int(shrink))
+    crops = warp_batch([picture] * 3, similarities, rule).numpy().astype(int)
+    for crop, similarity in zip(crops, similarities):
+        wanted = warp(picture, similarity, rule)
+        # Noise that is only sampled differs by up to 8 levels where OpenCV rounds positions to a 1/32 of a pixel.
+        assert np.abs(crop - wanted).max() <= (2 if int(cv2.__version__.split(".")[0]) >= 5 else 8)
+        assert np.abs(crop - wanted).mean() < 0.5
+
+
+def test_torch_takes_pictures_of_different_sizes_and_gives_each_its_own_crop():
+    torch = pytest.importorskip("torch")
+    from posewright.training.warp_torch import warp_batch
+
+    rule = CropRule((72, 56), border=77)
+    pictures = [smooth(50, 40, 1), smooth(900, 300, 2), smooth(31, 700, 3), smooth(8, 8, 4)]
+    similarities = [rule.letterbox(p.shape[1], p.shape[0]) for p in pictures]
+    batch = warp_batch(pictures, similarities, rule)
+    for i, (picture, similarity) in enumerate(zip(pictures, similarities)):
+        assert np.abs(batch[i].numpy().astype(int) - warp(picture, similarity, rule)).max() <= 3
+        alone = warp_batch([picture], [similarity], rule)[0]
+        assert (batch[i].int() - alone.int()).abs().max() <= 1  # a value halfway may be rounded either way
+    exact = warp_batch(pictures, similarities, rule, dtype=torch.float32)
+    assert exact.dtype == torch.float32
+    assert torch.equal(exact.round().to(torch.uint8), batch)
+    grey = warp_batch([p[..., :1] for p in pictures], similarities, rule)
+    assert grey.shape == (4, 56, 72, 1) and torch.equal(grey[..., 0], batch[..., 0])
+
+
+def test_torch_refuses_what_is_no_batch():
+    pytest.importorskip("torch")
+    from posewright.training.warp_torch import warp_batch
+
+    rule, picture = CropRule((8, 8)), np.zeros((9, 9, 3), np.uint8)
+    for pictures, maps in (([], []), ([picture], []), ([picture] * 2, [rule.letterbox(9, 9)])):
+        with pytest.raises(ValueError, match="no batch"):
+            warp_batch(pictures, maps, rule)
+
+
+def test_torch_on_an_accelerator_gives_the_same_crop():
+    torch = pytest.importorskip("torch")
+    from posewright.training.warp_torch import warp_batch
+
+    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        pytest.skip("no accelerator on this machine")
+    device = "cuda" if torch.cuda.is_available() else "mps"
+    rule, pictures = CropRule((96, 64)), [smooth(500, 400), smooth(90, 70)]
+    similarities = [Similarity.crop([20, 30, 300, 200], rule.size, rotation=33), rule.letterbox(70, 90)]
+    there = warp_batch(pictures, similarities, rule, [None, TILTED], device=device)
+    assert there.device.type == device
+    here = warp_batch(pictures, similarities, rule, [None, TILTED])
+    assert (there.cpu().int() - here.int()).abs().max() <= 1

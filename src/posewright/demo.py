@@ -59,7 +59,19 @@ class DemoConfig:
             ema=0.99,
             seed=self.seed,
             checkpoint_minutes=0.5,
-            augment=AugmentConfig(scale=0.12, rotation=15, shift=0.04, colour=0.2, blur=0, cutout=0, negative=0.04),
+            augment=AugmentConfig(
+                scale=0.12,
+                rotation=15,
+                shift=0.04,
+                colour=0.1,
+                hue=0,
+                saturation=0.2,
+                value=0.2,
+                contrast=0.2,
+                blur=0,
+                cutout=0,
+                negative=0.04,
+            ),
         )
 
 

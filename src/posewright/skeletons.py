@@ -149,4 +149,16 @@ ANIMAL_20 = _skeleton(
 )
 """Animal-Pose: twenty keypoints of four-legged animals."""
 
-BUILTIN: dict[str, Skeleton] = {s.name: s for s in (BODY_14, MPII_16, COCO_17, HAND_21, FACE_68, ANIMAL_20)}
+CPM_BODY_14 = _skeleton(
+    "cpm-body-14",
+    "head_top neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist right_hip right_knee "
+    "right_ankle left_hip left_knee left_ankle",
+    "head_top-neck neck-right_shoulder-right_elbow-right_wrist neck-left_shoulder-left_elbow-left_wrist "
+    "neck-right_hip-right_knee-right_ankle neck-left_hip-left_knee-left_ankle",
+    Normaliser("torso", ("left_shoulder", "right_hip")),
+)
+"""The published convolutional pose machine for bodies: those of ``body-14`` in the order of its maps."""
+
+BUILTIN: dict[str, Skeleton] = {
+    s.name: s for s in (BODY_14, CPM_BODY_14, MPII_16, COCO_17, HAND_21, FACE_68, ANIMAL_20)
+}

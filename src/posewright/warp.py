@@ -1,4 +1,7 @@
-"""The CPU executor of the one warp: a picture resampled once through a Similarity, reduced first where it shrinks."""
+"""The CPU executor of the one warp: a picture resampled once through a Similarity, reduced first where it shrinks.
+
+``training/warp_torch.py`` is the other executor, for batches on an accelerator; both take factor, part and matrix from here.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from numpy.typing import NDArray
 
 from posewright.geometry import CropRule, Similarity
 
+Array = NDArray[np.float64]
+
 
 def reduction_factor(similarity: Similarity, rule: CropRule) -> int:
     """The whole factor by which a picture is area-averaged before the warp; 1 where the rule asks for none."""
@@ -18,50 +23,82 @@ def reduction_factor(similarity: Similarity, rule: CropRule) -> int:
     return max(1, math.floor(shrink + 1e-9)) if shrink > rule.reduce_above else 1
 
 
-def warp(picture: NDArray[np.uint8], similarity: Similarity, rule: CropRule) -> NDArray[np.uint8]:
+def warp(
+    picture: NDArray[np.uint8], similarity: Similarity, rule: CropRule, tilt: Array | None = None
+) -> NDArray[np.uint8]:
     """Resample a picture into a crop.
 
     Args:
         picture: ``uint8 [H, W, C]`` in any channel order, or ``[H, W]``.
         similarity: map from picture pixels to crop pixels.
         rule: gives the crop's size, its border value and when to reduce first.
+        tilt: a 3x3 map of crop pixels that follows the similarity, in the same resampling; it must leave the whole crop
+            in front of the camera. The similarity alone decides about reducing first.
 
     Returns:
         ``uint8`` of the rule's size, channels as in ``picture``.
     """
-    matrix, source = similarity.matrix, picture
     factor = reduction_factor(similarity, rule)
+    matrix, source = crop_matrix(similarity, tilt), picture
     if factor > 1:
-        source, matrix = _reduced(picture, similarity, rule, factor)
-    border = (rule.border,) * 4
-    crop: Any = cv2.warpAffine(
-        source, matrix, rule.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=border
-    )
+        source, matrix = _reduced(picture, matrix, rule, factor)
+    border: dict[str, Any] = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": (rule.border,) * 4}
+    crop: Any
+    if tilt is None:
+        crop = cv2.warpAffine(source, matrix[:2], rule.size, flags=cv2.INTER_LINEAR, **border)
+    else:
+        crop = cv2.warpPerspective(source, matrix, rule.size, flags=cv2.INTER_LINEAR, **border)
     return crop
 
 
-def _reduced(
-    picture: NDArray[np.uint8], similarity: Similarity, rule: CropRule, factor: int
-) -> tuple[Any, NDArray[np.float64]]:
+def crop_matrix(similarity: Similarity, tilt: Array | None = None) -> Array:
+    """The 3x3 map from picture pixels to crop pixels."""
+    matrix = np.eye(3)
+    matrix[:2] = similarity.matrix
+    return matrix if tilt is None else tilt @ matrix
+
+
+def seen_part(width: int, height: int, matrix: Array, rule: CropRule, factor: int) -> tuple[int, int, int, int]:
+    """The part of a picture that a crop is made of, in whole blocks of ``factor`` x ``factor`` pixels.
+
+    Block borders lie at multiples of the factor from the picture's corner, so that a crop's place does not change which
+    pixels are averaged together; two blocks more on each side serve the bilinear step.
+
+    Args:
+        width, height: of the picture in pixels.
+        matrix: 3x3 map from picture to crop.
+        rule: gives the crop's size.
+        factor: by which the part is going to be reduced.
+
+    Returns:
+        (x0, y0, x1, y1): the columns from x0 up to but not x1, and rows likewise; at least one block. The last block may
+        reach over the picture's far edge.
+    """
+    crop_w, crop_h = rule.size
+    corners = np.array([[-0.5, crop_w - 0.5, -0.5, crop_w - 0.5], [-0.5, -0.5, crop_h - 0.5, crop_h - 0.5], [1.0] * 4])
+    seen = np.linalg.inv(matrix) @ corners
+    seen = seen[:2] / seen[2]
+    (x0, y0), (x1, y1) = (np.floor(seen.min(1) / factor) - 2) * factor, (np.ceil(seen.max(1) / factor) + 2) * factor
+    columns, rows = math.ceil(width / factor) * factor, math.ceil(height / factor) * factor
+    x0, y0 = min(max(x0, 0), columns - factor), min(max(y0, 0), rows - factor)
+    return int(x0), int(y0), int(min(max(x1, x0 + factor), columns)), int(min(max(y1, y0 + factor), rows))
+
+
+def from_reduced(matrix: Array, x0: int, y0: int, factor: int) -> Array:
+    """``matrix``, which maps the picture, as a map of the part that starts at (x0, y0), reduced by ``factor``."""
+    # part (u, v) -> picture: x = factor * u + (factor - 1) / 2 + x0
+    offset = (factor - 1) / 2
+    return matrix @ np.array([[factor, 0, offset + x0], [0, factor, offset + y0], [0, 0, 1.0]])
+
+
+def _reduced(picture: NDArray[np.uint8], matrix: Array, rule: CropRule, factor: int) -> tuple[Any, Array]:
     """Area-average the part of the picture that the crop sees; return it and the matrix from it to the crop."""
     height, width = picture.shape[:2]
-    crop_w, crop_h = rule.size
-    corners = np.array([[-0.5, -0.5], [crop_w - 0.5, -0.5], [-0.5, crop_h - 0.5], [crop_w - 0.5, crop_h - 0.5]])
-    seen = similarity.inverse().apply(corners)
-    # Block borders lie at multiples of the factor from the picture's corner, so that a crop's place does not change
-    # which pixels are averaged together; two blocks more on each side serve the bilinear step.
-    x0, y0 = (np.clip(np.floor(seen.min(0) / factor) - 2, 0, None) * factor).astype(int)
-    x1, y1 = ((np.ceil(seen.max(0) / factor) + 2) * factor).astype(int)
-    x0, y0 = min(x0, (width - 1) // factor * factor), min(y0, (height - 1) // factor * factor)
-    part: Any = picture[y0 : max(y1, y0 + factor), x0 : max(x1, x0 + factor)]
+    x0, y0, x1, y1 = seen_part(width, height, matrix, rule, factor)
+    part: Any = picture[y0:y1, x0:x1]
     # A rest narrower than one block at the far edge is filled up with the border value, so that every block is whole.
-    pad_x, pad_y = -part.shape[1] % factor, -part.shape[0] % factor
+    pad_x, pad_y = x1 - x0 - part.shape[1], y1 - y0 - part.shape[0]
     if pad_x or pad_y:
         part = cv2.copyMakeBorder(part, 0, pad_y, 0, pad_x, cv2.BORDER_CONSTANT, value=(rule.border,) * 4)
-    size = (part.shape[1] // factor, part.shape[0] // factor)
-    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-    # small (u, v) -> picture: x = factor * u + (factor - 1) / 2 + x0
-    offset = (factor - 1) / 2
-    back = np.array([[factor, 0, offset + x0], [0, factor, offset + y0]])
-    linear = similarity.matrix[:, :2]
-    return small, np.column_stack([linear @ back[:, :2], linear @ back[:, 2] + similarity.matrix[:, 2]])
+    small = cv2.resize(part, ((x1 - x0) // factor, (y1 - y0) // factor), interpolation=cv2.INTER_AREA)
+    return small, from_reduced(matrix, x0, y0, factor)

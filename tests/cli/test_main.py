@@ -117,7 +117,7 @@ def test_a_picture_cut_short_stops_training_with_one_line(capsys, tmp_path):
     picture = tmp_path / "2.png"
     picture.write_bytes(picture.read_bytes()[:60])
     line = complaint(
-        capsys, "train", "--data", data, "--model", "hourglass_s1_nano", "--channels", "8", "--input-size", "32",
+        capsys, "train", "--data", data, "--model", "hourglass_s1_nano", "--net", "channels=8", "--input-size", "32",
         "--epochs", "1", "--workers", "0", "-o", str(tmp_path / "run"),
     )  # fmt: skip
     assert "2.png" in line

@@ -5,33 +5,43 @@ from __future__ import annotations
 import pytest
 import torch
 
+from helpers.nets import NARROW, presets
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
 from posewright.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from posewright.models.presets import FAMILIES, ORDERS, build_net, net_config, preset, preset_table
+from posewright.models.presets import (
+    FAMILIES,
+    as_overrides,
+    build_net,
+    family_of,
+    net_config,
+    net_overrides,
+    preset,
+)
 from posewright.skeletons import BODY_14
 
-PRESETS = [row["name"].replace("{N}", "2") for row in preset_table()]
-CASES = [(name, order) for name in PRESETS for order in ORDERS]
+CASES = presets(2)
+CHEAP = [(name, settings) for name, settings in CASES if "nano" in name or "cpm" in name]
 
 
-@pytest.mark.parametrize(("name", "order"), CASES)
-def test_shapes_gradients_and_dtype(name, order):
-    config = preset(name, order=order)
+@pytest.mark.parametrize(("name", "settings"), CASES)
+def test_shapes_gradients_and_dtype(name, settings):
+    config = preset(name, **settings)
     net = build_net(config, 5)
     height, width = config.multiple * 2, config.multiple * 3
     image = torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8)
     maps = net(image)
-    assert maps.shape == (2, 2, 5, height // config.stride, width // config.stride)
+    assert config.stages == len(net.predictors()) == 2
+    assert maps.shape == (2, 2, 5 + config.background, height // config.stride, width // config.stride)
     maps.square().mean().backward()
     silent = [n for n, p in net.named_parameters() if p.grad is None]
     assert not silent
 
 
-@pytest.mark.parametrize(("name", "order"), [c for c in CASES if "nano" in c[0]])
-def test_fusing_changes_nothing_but_the_layers(name, order):
+@pytest.mark.parametrize(("name", "settings"), CHEAP)
+def test_fusing_changes_nothing_but_the_layers(name, settings):
     torch.manual_seed(0)
-    net = build_net(preset(name, order=order, activation="sigmoid"), 3)
+    net = build_net(preset(name, **settings, activation="sigmoid"), 3)
     image = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8)
     for module in net.modules():  # batch norms that do something
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -46,15 +56,13 @@ def test_fusing_changes_nothing_but_the_layers(name, order):
         after = net.logits(image)
     assert torch.allclose(before, after, atol=1e-4 * before.abs().max())
     norms = sum(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules())
-    assert (norms == 0) == (order == "conv_bn_relu")
+    assert (norms == 0) == (settings.get("order", "conv_bn_relu") == "conv_bn_relu")
 
 
-@pytest.mark.parametrize("order", ORDERS)
-def test_a_checkpoint_brings_the_same_net_back(order, tmp_path):
-    net = build_net(preset("hourglass_s2_nano", order=order), 14).eval()
-    path = save_checkpoint(
-        Checkpoint(net, BODY_14, CropRule((64, 64)), "hourglass_s2_nano", (3.0, -1.0)), tmp_path / "a.safetensors"
-    )
+@pytest.mark.parametrize(("name", "settings"), CHEAP)
+def test_a_checkpoint_brings_the_same_net_back(name, settings, tmp_path):
+    net = build_net(preset(name, **settings), 14).eval()
+    path = save_checkpoint(Checkpoint(net, BODY_14, CropRule((64, 64)), name, (3.0, -1.0)), tmp_path / "a.safetensors")
     again = load_checkpoint(path)
     image = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
     with torch.no_grad():
@@ -101,10 +109,70 @@ def test_names_and_settings_that_do_not_exist():
         net_config({"family": "resnet"})
 
 
+def test_maps_too_small_to_be_decoded_are_refused():
+    net = build_net(preset("cpm_hand", **NARROW["cpm"]), 2)
+    net.check_size(40, 48)
+    with pytest.raises(PosewrightError, match="multiples of 8, such as 40x48"):
+        net.check_size(32, 48)
+
+
+@pytest.mark.parametrize("colour", ["bgr", "grey"])
+@pytest.mark.parametrize(("name", "settings"), [("hourglass_s1_nano", {}), ("cpm_hand", NARROW["cpm"])])
+def test_the_net_itself_brings_channels_into_its_order(name, settings, colour):
+    torch.manual_seed(0)
+    net = build_net(preset(name, **settings, colour=colour, mean=(0.5, 0.4, 0.3), scale=256.0), 2)
+    picture = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
+    seen = net.pixels(picture)
+    rgb = [picture[..., i].float() / 256 - m for i, m in enumerate((0.5, 0.4, 0.3))]
+    grey = 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]
+    assert torch.allclose(seen, torch.stack(rgb[::-1] if colour == "bgr" else [grey], 1), atol=1e-6)
+    assert net.logits(picture).isfinite().all()
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu", "sigmoid"])
+@pytest.mark.parametrize(("name", "settings"), [("hourglass_s2_nano", {}), *NARROW.items()])
+def test_maps_start_near_what_most_targets_are(name, settings, activation):
+    torch.manual_seed(0)
+    net = build_net(preset(name, **settings, activation=activation, background=True), 4)
+    maps = net(torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8))
+    assert maps[:, :, :4].abs().mean() < 0.1
+    assert (maps[:, :, 4] - 1).abs().mean() < 0.1
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_settings_survive_their_dictionary(family):
     name = FAMILIES[family].shown[0][0].replace("{N}", "2")
     assert net_config(preset(name).to_dict()) == preset(name)
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES)
+def test_settings_survive_being_written_for_the_command_line(name, settings):
+    config = preset(
+        name, **settings, mean=(0.1, 0.2, 0.25), activation="sigmoid", background=not preset(name).background
+    )
+    family = family_of(name)[0].config
+    assert preset(family.family, **net_overrides(family, as_overrides(config))) == config
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (("stages",), "'stages' is no setting of a net"),
+        (("stage=3",), "has no setting 'stage'. Did you mean 'stages'"),
+        (("stages=3", "stages=4"), "'stages' is given twice"),
+        (("stages=many",), "'stages' is a whole number, not 'many'"),
+        (("background=perhaps",), "'background' is true or false, not 'perhaps'"),
+        (("mean=0.5,0.5",), "'mean' is numbers with commas between them, not '0.5,0.5'"),
+        (("stages=1",), "at least 2 stages"),
+        (("stride=2",), "stride is 4 or 8, not 2"),
+        (("colour=gray",), "unknown colour 'gray'. Did you mean 'grey'"),
+        (("activation=tanh",), "unknown activation 'tanh'"),
+    ],
+)
+def test_settings_of_the_command_line_that_cannot_be_used(texts, message):
+    family = family_of("cpm_body")[0].config
+    with pytest.raises(PosewrightError, match=message):
+        preset("cpm_body", **net_overrides(family, texts))
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "noise", "foreign", "version", "weights"])

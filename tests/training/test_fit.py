@@ -21,12 +21,13 @@ from posewright.models.checkpoint import load_checkpoint
 from posewright.training.augment_config import AugmentConfig
 from posewright.training.config import TrainConfig
 from posewright.training.fit import fit
-from posewright.training.presence import calibrate_presence
+from posewright.training.presence import fit_presence
 from posewright.training.task import KeypointTask
 
 SMALL = TrainConfig(
     model="hourglass_s1_nano",
-    channels=16,
+    net=("channels=16",),
+    init="none",
     input_size="64",
     epochs=3,
     batch_size=4,
@@ -196,18 +197,18 @@ def test_presence_is_a_logistic_of_the_mean_score():
     rng = np.random.default_rng(0)
     scores = np.concatenate([rng.normal(0.7, 0.1, 300), rng.normal(0.2, 0.1, 100)])
     present = np.arange(400) < 300
-    a, b = calibrate_presence(scores, present)
+    a, b = fit_presence(scores, present)
     probability = 1 / (1 + np.exp(-(a * scores + b)))
     assert ((probability > 0.5) == present).mean() > 0.97
-    assert calibrate_presence(scores, np.ones(400, bool)) is None
-    assert calibrate_presence(-scores, present) is None  # higher scores without the object: no such curve
+    assert fit_presence(scores, np.ones(400, bool)) is None
+    assert fit_presence(-scores, present) is None  # higher scores without the object: no such curve
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"input_size": "12by4"}, "neither a number nor HEIGHTxWIDTH"),
-        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"epochs": -1}, "epochs must not be below 0"),
         ({"lr": -1.0}, "lr must be above 0"),
         ({"val_share": 1.0}, "val_share"),
         ({"ema": 1.0}, "ema"),

@@ -7,10 +7,13 @@ docstring is the help text, and whose ``run(self) -> int | None`` does the work 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
+import keyword
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from posewright.errors import PosewrightError, did_you_mean
 
@@ -18,11 +21,14 @@ COMMANDS = {
     "demo": "make a synthetic hand set, train on it, export, predict: the whole road in a few minutes",
     "train": "train a model on labelled pictures",
     "evaluate": "measure a model, or any tool's COCO results, on labelled pictures",
+    "mine": "rank training pictures by how hard a model finds them",
     "export": "make the model file of a run, a checkpoint or a shipped name",
+    "import": "make a run of weights that an older system trained",
     "predict": "run a model on pictures and folders",
     "convert": "read labels in one format and write them in another",
     "curves": "draw the training curves of one or several runs",
     "augment-preview": "draw what the augmentation does to your pictures",
+    "describe": "say what a net is made of, and draw what its layers see",
     "models": "list shipped models and trainable presets",
     "synthesize": "write a synthetic hand data set or video",
 }
@@ -84,16 +90,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"{where}{error.strerror or error}")
 
 
+@contextlib.contextmanager
+def _one_line_for_refusals() -> Iterator[None]:
+    """A setting that its dataclass refuses comes out as the error it raised, where tyro would print a box and exit."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            yield
+    except SystemExit as stop:
+        cause: BaseException | None = stop
+        while cause is not None and not isinstance(cause, PosewrightError):
+            cause = cause.__context__
+        if cause is not None:
+            raise cause from None
+        sys.stderr.write(printed.getvalue())
+        raise
+    sys.stderr.write(printed.getvalue())
+
+
 def _run(name: str, rest: list[str]) -> int:
     import tyro
 
     try:
-        module = importlib.import_module(f"posewright.cli.{name.replace('-', '_')}")
+        # "import" is no name a module may have; such a one ends in an underscore.
+        stem = name.replace("-", "_") + ("_" if keyword.iskeyword(name) else "")
+        module = importlib.import_module(f"posewright.cli.{stem}")
         given = module.defaults(rest) if hasattr(module, "defaults") else None
         more = {} if given is None else {"default": given}
-        command = tyro.cli(
-            module.Command, args=rest, prog=f"posewright {name}", config=(tyro.conf.FlagCreatePairsOff,), **more
-        )
+        with _one_line_for_refusals():
+            command = tyro.cli(
+                module.Command, args=rest, prog=f"posewright {name}", config=(tyro.conf.FlagCreatePairsOff,), **more
+            )
         return command.run() or 0
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]

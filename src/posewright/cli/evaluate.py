@@ -15,15 +15,16 @@ from posewright.errors import PosewrightError
 if TYPE_CHECKING:
     from posewright.annotations import Annotations, ReadOptions
     from posewright.metrics import Predicted
-    from posewright.metrics.running import Model
+    from posewright.runtime import Predictor
 
 
 @dataclass(frozen=True)
 class Command:
     """Measure a model, or any tool's COCO results, on labelled pictures.
 
-    A model sees every labelled object in its labelled box. Prints a table by keypoint (PCK, errors in px) and writes a
-    folder: report.html, results.json (COCO results of the model), PCK curve, figures by keypoint, the worst cases.
+    A model sees every labelled object in its labelled box. Prints a table by keypoint (PCK, errors in px, and where the
+    model tells a covariance, how often its 50 % and 90 % ellipses hold the truth) and writes a folder: report.html,
+    results.json (COCO results of the model), PCK curve, figures by keypoint, the worst cases.
 
     Hidden keypoints count like visible ones; unlabelled ones do not. A hit lies within threshold x normaliser. Where a
     segment such as the torso is not fully labelled, or shorter than a tenth of the box, the object is left out of
@@ -101,7 +102,14 @@ class Command:
             predicted, truth = self._predict(model, truth, options)
         predicted.skipped[:0] = options.skipped
         measured = evaluate(
-            predicted.xy, truth, normaliser=normaliser, thresholds=thresholds, visible_only=self.visible_only
+            predicted.xy,
+            truth,
+            normaliser=normaliser,
+            thresholds=thresholds,
+            visible_only=self.visible_only,
+            covariance=predicted.covariance,
+            tail=model.info.covariance_tail if model is not None else None,
+            visibility=predicted.visibility,
         )
         done = Evaluated(measured, truth, predicted, _title(self.model), f"{words} of {self.data}")
         folder = self.output or _folder(self.model)
@@ -137,7 +145,7 @@ class Command:
             words = f"{self.limit} pictures, spread evenly over {words}"
         return truth, words
 
-    def _predict(self, model: Model, truth: Annotations, options: ReadOptions) -> tuple[Predicted, Annotations]:
+    def _predict(self, model: Predictor, truth: Annotations, options: ReadOptions) -> tuple[Predicted, Annotations]:
         from posewright.metrics import run_model
         from posewright.metrics.running import objects_to_run
 
@@ -206,7 +214,7 @@ def _thresholds(text: str | None) -> list[float] | None:
     return sorted(set(values))
 
 
-def _model(spec: str, device: str) -> Model:
+def _model(spec: str, device: str) -> Predictor:
     if Path(spec).suffix == ".safetensors":
         from posewright.export import checkpoint_predictor
 

@@ -77,6 +77,8 @@ class Command:
     """Draw no pictures and no video."""
     names: bool = False
     """Write the keypoints' names on the drawn pictures."""
+    ellipses: bool = False
+    """Draw around each keypoint where it lies in one case of two, for models that tell a covariance."""
     skip_bad: bool = False
     """Leave out what cannot be read and list it at the end, instead of stopping there."""
 
@@ -87,6 +89,8 @@ class Command:
         from posewright.runtime import load
 
         model = load(self.model, self.device, self.threads)
+        if self.ellipses and "covariance" not in model.info.outputs:
+            raise PosewrightError("tells no covariance, which --ellipses draws", file=self.model)
         labelled, skipped = self._labels()
         sources = find_sources(self.sources, exclude=self.output)
         if labelled is not None and not sources:
@@ -180,7 +184,14 @@ class Command:
         boxed = bool(self.box) or self.boxes is not None
 
         def draw(frame: Frame, poses: Poses) -> Any:
-            return draw_poses(frame.image, poses, threshold=self.threshold, boxes=boxed, names=self.names)
+            return draw_poses(
+                frame.image,
+                poses,
+                threshold=self.threshold,
+                boxes=boxed,
+                names=self.names,
+                ellipses=self.ellipses,
+            )
 
         if source.kind == "video":
             return sinks.drawn_video(Path(f"{stem}_overlay.mp4"), video_info(source.path).rate, draw)

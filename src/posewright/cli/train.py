@@ -18,11 +18,15 @@ class Command(TrainConfig):
     The run's folder ends with model.safetensors (to go on from), model.onnx (to run), curves.png, metrics.csv, config.yaml
     and TensorBoard logs. PCK on held-out pictures is measured after every epoch, and the best epoch is kept.
 
+    Net, start weights, epochs and batch are chosen by the number of objects and the machine, unless given.
+
     examples:
       posewright train --data labels.json
       posewright train --data labels.json --model hourglass_s2 --input-size 256x192 -o runs/big
+      posewright train --data labels.json --init body --freeze trunk -o runs/tuned
       posewright train -o runs/big --resume
       posewright train --config runs/big/config.yaml --lr 0.001 -o runs/slower
+      posewright train --data labels.json --init runs/small --teacher runs/big -o runs/distilled
     """
 
     resume: bool = False

@@ -12,15 +12,20 @@ import torch
 
 from posewright.console import hushed
 from posewright.errors import PosewrightError
-from posewright.export.deploy import OUTPUTS, DeployedNet
+from posewright.export.deploy import DeployedNet, outputs_of
 from posewright.files import whole_file
 from posewright.models.checkpoint import Checkpoint
+from posewright.models.heatmaps import decode
 from posewright.runtime.modelfile import ENTRY, INPUT, ModelInfo
 
 OPSET = 18
 NOISY = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")
-TOLERANCE_PX = 0.01
-"""How far a keypoint with a score above 0.1 may lie from the net's, in crop pixels."""
+TOLERANCE = 0.01
+"""How far a keypoint with a score above 0.1 may lie from the net's, in cells of the heat map."""
+TOLERANCE_TOLD = 0.01
+"""How far its covariance, as a share of its size, and its visibility may be from the net's."""
+SETTLED = 0.001
+"""How far single precision alone may move a keypoint that is compared, in cells."""
 
 
 @dataclass(frozen=True)
@@ -30,27 +35,35 @@ class Parity:
     Attributes:
         worst_px: largest distance between keypoints whose score is above 0.1, in crop pixels.
         worst_map: largest difference between heat maps.
+        worst_told: largest difference between what else is told of those keypoints: of covariances as a share of their
+            size, of visibilities as it is; 0 where neither is.
         crops: how many crops were compared.
     """
 
     worst_px: float
     worst_map: float
     crops: int
+    worst_told: float = 0.0
 
 
-def model_info(checkpoint: Checkpoint, outputs: tuple[str, ...] = OUTPUTS) -> ModelInfo:
-    """What the model file of a checkpoint says about itself."""
+def model_info(checkpoint: Checkpoint, outputs: tuple[str, ...] | None = None) -> ModelInfo:
+    """What the model file of a checkpoint says about itself; ``outputs`` are all that it can have where None."""
     training = checkpoint.training
     data = [f"{training['data']}: {training.get('objects', '?')} objects"] if training.get("data") else []
+    start = training.get("start") or {}
+    data += [f"{before} (start weights '{start['name']}')" for before in start.get("data", ())]
     return ModelInfo(
         skeleton=checkpoint.skeleton,
         crop=checkpoint.rule,
         stride=checkpoint.net.config.stride,
         preset=checkpoint.preset,
-        outputs=outputs,
+        outputs=outputs_of(checkpoint) if outputs is None else outputs,
         training_data=tuple(data),
         metrics=checkpoint.metrics,
         terms=checkpoint.terms,
+        covariance_tail=None if checkpoint.covariance is None else checkpoint.covariance.tail,
+        label_shift=checkpoint.net.config.label_shift,
+        decoding=checkpoint.net.config.decoding,
     )
 
 
@@ -63,7 +76,7 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path, crops: np.ndarray | No
         crops: ``uint8 [N, H, W, 3]`` on which file and net are compared; smooth random pictures unless given.
 
     Raises:
-        PosewrightError: where the file's keypoints are further from the net's than ``TOLERANCE_PX``.
+        PosewrightError: where the file's keypoints are further from the net's than ``TOLERANCE``.
     """
     import onnx
 
@@ -76,7 +89,7 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path, crops: np.ndarray | No
             net,
             (example,),
             input_names=[INPUT],
-            output_names=list(OUTPUTS),
+            output_names=list(net.outputs),
             dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1, max=4096)}},
             dynamo=True,
             opset_version=OPSET,
@@ -99,8 +112,11 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path, crops: np.ndarray | No
     with whole_file(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
         report = compare(net, temporary, smooth_crops(height, width) if crops is None else crops)
-        if report.worst_px > TOLERANCE_PX:
+        if report.worst_px > TOLERANCE * checkpoint.net.config.stride:
             raise PosewrightError(f"the exported file is off by {report.worst_px:.3f} px", file=path)
+        if report.worst_told > TOLERANCE_TOLD:
+            what = f"the exported file's covariance or visibility is off by {report.worst_told:.3f}"
+            raise PosewrightError(what, file=path)
     return report
 
 
@@ -114,17 +130,28 @@ def smooth_crops(height: int, width: int, count: int = 4) -> np.ndarray:
 
 
 def compare(net: DeployedNet, path: Path, crops: np.ndarray) -> Parity:
-    """Run net and model file on the same crops ``uint8 [N, H, W, 3]`` and report how far they are apart."""
+    """Run net and model file on the same crops ``uint8 [N, H, W, 3]`` and report how far they are apart.
+
+    Keypoints count whose score is above 0.1 and whose place the net's own maps settle: not those on a peak so flat that
+    rounding alone moves it by ``SETTLED``.
+    """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    worst_px = worst_map = 0.0
+    config, worst_px, worst_map, worst_told = net.net.config, 0.0, 0.0, 0.0
     for crop in crops:
         with torch.no_grad():
-            points, _, maps = (t.numpy() for t in net(torch.from_numpy(crop[None])))
-        got = dict(zip(OUTPUTS, session.run(list(OUTPUTS), {INPUT: crop[None]}), strict=True))
-        sure = points[..., 2] > 0.1
+            true = {name: t.numpy() for name, t in zip(net.outputs, net(torch.from_numpy(crop[None])), strict=True)}
+        got = dict(zip(net.outputs, session.run(list(net.outputs), {INPUT: crop[None]}), strict=True))
+        points, maps = true["keypoints"], true["heatmaps"]
+        last = torch.from_numpy(maps[:, -1, : net.net.keypoints]).double()
+        exact = decode(last, config.stride, config.label_shift, config.decoding).numpy()
+        rounded = np.linalg.norm(exact[..., :2] - points[..., :2], axis=-1)
+        sure = (points[..., 2] > 0.1) & (rounded < SETTLED * config.stride)
         off = np.linalg.norm(got["keypoints"][..., :2] - points[..., :2], axis=-1)[sure]
         worst_px = max(worst_px, float(off.max(initial=0)))
         worst_map = max(worst_map, float(np.abs(got["heatmaps"] - maps).max()))
-    return Parity(worst_px, worst_map, len(crops))
+        for name in net.outputs[3:]:
+            size = true[name].max(-1, keepdims=True) if name == "covariance" else 1.0
+            worst_told = max(worst_told, float((np.abs(got[name] - true[name]) / size)[sure].max(initial=0)))
+    return Parity(worst_px, worst_map, len(crops), worst_told)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from posewright.export.deploy import OUTPUTS, DeployedNet
+from posewright.export.deploy import DeployedNet
 from posewright.export.onnx import model_info
 from posewright.models.checkpoint import Checkpoint, load_checkpoint
 from posewright.models.devices import choose_device
@@ -29,7 +29,7 @@ class TorchEngine:
         """Run the net on crops ``uint8 [B, H, W, 3]``; the named outputs in the order asked for."""
         with torch.inference_mode():
             found = self._net(torch.from_numpy(np.ascontiguousarray(crops)).to(self.device))
-        by_name = dict(zip(OUTPUTS, found, strict=True))
+        by_name = dict(zip(self._net.outputs, found, strict=True))
         return [by_name[name].float().cpu().numpy() for name in outputs]
 
 

@@ -31,6 +31,7 @@ def draw_poses(
     boxes: bool = False,
     names: bool = False,
     colour: RGB | None = None,
+    ellipses: bool = False,
 ) -> Picture:
     """A copy of a picture with poses on it.
 
@@ -41,13 +42,50 @@ def draw_poses(
         boxes: draw the boxes that the model was shown, too.
         names: write each keypoint's name beside it.
         colour: one RGB colour for everything; the skeleton's own colours where None.
+        ellipses: around each keypoint, draw where it lies in one case of two, where the poses have a covariance.
     """
     drawn = picture.copy()
     for i in range(len(poses)):
         if boxes:
             draw_box(drawn, poses.boxes[i], colour or PAPER)
-        draw_keypoints(drawn, poses.xy[i], poses.score[i] >= threshold, poses.skeleton, names=names, colour=colour)
+        shown = poses.score[i] >= threshold
+        draw_keypoints(drawn, poses.xy[i], shown, poses.skeleton, names=names, colour=colour)
+        if ellipses and poses.covariance is not None:
+            draw_ellipses(drawn, poses.xy[i], poses.covariance[i], shown, poses.skeleton, colour)
     return drawn
+
+
+def draw_ellipses(
+    picture: Picture,
+    points: ArrayLike,
+    covariance: ArrayLike,
+    shown: ArrayLike,
+    skeleton: Skeleton,
+    colour: RGB | None = None,
+) -> Picture:
+    """Draw the ellipses that hold half of all errors into a picture, and return it.
+
+    Args:
+        picture: ``uint8 [H, W, 3]`` RGB, changed in place.
+        points: ``[K, 2]`` in pixels of the picture.
+        covariance: ``[K, 3]`` (xx, xy, yy) in px^2 of the picture.
+        shown: ``[K]`` which keypoints' to draw.
+        skeleton: the K keypoints, for their colours.
+        colour: one RGB colour for all.
+    """
+    xy, three = np.asarray(points, float), np.asarray(covariance, float)
+    colours = _keypoint_colours(skeleton, colour)
+    round_trip = np.linspace(0, 2 * np.pi, 73)
+    circle = np.stack([np.cos(round_trip), np.sin(round_trip)])
+    for k in np.flatnonzero(np.asarray(shown, bool) & np.isfinite(xy).all(1) & np.isfinite(three).all(1)):
+        xx, xy_, yy = three[k]
+        root = np.linalg.cholesky(np.array([[xx, xy_], [xy_, yy]]) + 1e-9 * np.eye(2))
+        # Squared Mahalanobis distance 2 ln 2: half of all errors, whatever the model's tail.
+        outline = xy[k] + math.sqrt(2 * math.log(2)) * (root @ circle).T
+        if np.abs(outline).max() < 1e6:
+            for shade, width in ((DARK, 3), (colours[k], 1)):
+                cv2.polylines(picture, [_fixed(outline)], True, shade, width, cv2.LINE_AA, _BITS)
+    return picture
 
 
 def draw_keypoints(

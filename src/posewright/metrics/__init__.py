@@ -1,5 +1,6 @@
 """How good predictions are: PCK, NME and AUC with a named normaliser, errors in pixels, OKS. Needs numpy alone."""
 
+from posewright.metrics.bootstrap import PckDifference, paired_bootstrap
 from posewright.metrics.evaluation import Evaluation, evaluate
 from posewright.metrics.normalise import normaliser_lengths, parse_normaliser
 from posewright.metrics.oks import oks
@@ -9,6 +10,7 @@ from posewright.metrics.running import run_model
 
 __all__ = [
     "Evaluation",
+    "PckDifference",
     "PckResult",
     "Predicted",
     "distances",
@@ -16,6 +18,7 @@ __all__ = [
     "normalised_distances",
     "normaliser_lengths",
     "oks",
+    "paired_bootstrap",
     "parse_normaliser",
     "pck",
     "pck_of_distances",

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError
+from posewright.metrics.calibration import Uncertainty
 from posewright.metrics.normalise import normaliser_lengths
 from posewright.metrics.pck import PckResult, distances, normalised_distances, pck_of_distances
 from posewright.skeleton import Normaliser, Skeleton
@@ -44,6 +45,7 @@ class Evaluation:
         lengths: ``[N]`` pixels, NaN where left out.
         sizes: ``[N]`` pixels, the longer side of each object's box.
         pck: one result for each threshold.
+        uncertainty: what the model said of its errors, against the labels; None where it said nothing.
     """
 
     skeleton: Skeleton
@@ -58,6 +60,7 @@ class Evaluation:
     lengths: Array
     sizes: Array
     pck: tuple[PckResult, ...]
+    uncertainty: Uncertainty | None = None
 
     @property
     def normalised(self) -> Array:
@@ -79,7 +82,8 @@ class Evaluation:
         ``PCK@t`` is the share of all labelled keypoints (micro), ``mean_PCK@t`` the mean over keypoint names (macro),
         ``AUC@0.5`` the exact area under the PCK curve from 0 to 0.5 over 0.5, ``NME`` the mean over objects of the mean
         distance over the length; ``mean_error_px`` and ``median_error_px`` are over all predicted keypoints, those of
-        objects without a length too.
+        objects without a length too. Of a model that tells its covariance or visibility, the figures of
+        :attr:`posewright.metrics.calibration.Uncertainty.metrics` as well.
         """
         found: dict[str, float] = {f"PCK@{t:g}": r.total for t, r in zip(self.thresholds, self.pck, strict=True)}
         found |= {f"mean_PCK@{t:g}": r.mean for t, r in zip(self.thresholds, self.pck, strict=True)}
@@ -90,7 +94,7 @@ class Evaluation:
         pixels = self.distance[np.isfinite(self.distance)]
         found["mean_error_px"] = _mean(pixels)
         found["median_error_px"] = float(np.median(pixels)) if len(pixels) else math.nan
-        return found
+        return found | (self.uncertainty.metrics if self.uncertainty else {})
 
     @property
     def by_keypoint(self) -> dict[str, dict[str, float]]:
@@ -103,7 +107,7 @@ class Evaluation:
             row["median_error_px"] = float(np.median(pixels)) if len(pixels) else math.nan
             row["n"] = int((~np.isnan(self.distance[:, k])).sum())
             row["n_PCK"] = int(self.pck[0].n_by_keypoint[k])
-            rows[name] = row
+            rows[name] = row | (self.uncertainty.by_keypoint[name] if self.uncertainty else {})
         return rows
 
     @property
@@ -135,7 +139,7 @@ class Evaluation:
             lines.append(
                 f"{partial} keypoints have no prediction: misses in PCK, absent from errors in px and from NME."
             )
-        return lines
+        return lines + (self.uncertainty.conventions() if self.uncertainty else [])
 
     def to_json(self) -> dict[str, Any]:
         """The record that ``--json`` writes; figures that cannot be measured are null."""
@@ -181,6 +185,9 @@ def evaluate(
     normaliser: Normaliser | None = None,
     thresholds: Sequence[float] | None = None,
     visible_only: bool = False,
+    covariance: ArrayLike | None = None,
+    tail: float | None = None,
+    visibility: ArrayLike | None = None,
 ) -> Evaluation:
     """Measure predictions against annotations.
 
@@ -191,6 +198,9 @@ def evaluate(
         normaliser: what distances are divided by; the skeleton's own where None.
         thresholds: shares of that length; see :func:`default_thresholds`.
         visible_only: leave hidden keypoints (v = 1) out.
+        covariance: ``[N, K, 3]`` (xx, xy, yy) in px^2 that the model told with them, NaN likewise.
+        tail: of the law that its errors follow, see :mod:`posewright.metrics.calibration`; None for the normal one.
+        visibility: ``[N, K]`` in 0..1 that the model told, NaN likewise.
 
     Raises:
         PosewrightError: where no labelled keypoint is left to measure by, or a threshold is not a number above 0.
@@ -212,6 +222,11 @@ def evaluate(
     lengths = normaliser_lengths(truth, truth.skeleton, normaliser)
     lengths = np.where(objects, lengths, np.nan)
     normalised = normalised_distances(distance, lengths)
+    uncertainty = None
+    if covariance is not None or visibility is not None:
+        counted = np.where(counts[..., None], labels, 0)
+        names, normal = truth.skeleton.keypoints, math.inf if tail is None else tail
+        uncertainty = Uncertainty.measure(names, pred_xy, counted, covariance, normal, visibility)
     return Evaluation(
         truth.skeleton,
         normaliser,
@@ -225,6 +240,7 @@ def evaluate(
         lengths=lengths,
         sizes=(truth.boxes[:, 2:] - truth.boxes[:, :2]).max(1, initial=0),
         pck=tuple(pck_of_distances(normalised, t) for t in wanted),
+        uncertainty=uncertainty,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -29,6 +29,8 @@ class Predicted:
         presence: ``[N]``; NaN likewise. For results of other tools, their score.
         notes: what a reader of the figures should know, one sentence each.
         skipped: one line for each record or picture that was left out.
+        covariance: ``[N, K, 3]`` (xx, xy, yy) in px^2; NaN likewise. None where the model tells none.
+        visibility: ``[N, K]`` in 0..1; NaN likewise. None where the model tells none.
     """
 
     xy: Array
@@ -36,12 +38,25 @@ class Predicted:
     presence: Array
     notes: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    covariance: Array | None = None
+    visibility: Array | None = None
 
     @classmethod
     def nothing(cls, objects: int, keypoints: int) -> Predicted:
         """No prediction for any object."""
         return cls(
             np.full((objects, keypoints, 2), np.nan), np.full((objects, keypoints), np.nan), np.full(objects, np.nan)
+        )
+
+    def objects(self, keep: NDArray[np.bool_]) -> Predicted:
+        """Only some of the objects' predictions, by mask."""
+        return replace(
+            self,
+            xy=self.xy[keep],
+            score=self.score[keep],
+            presence=self.presence[keep],
+            covariance=None if self.covariance is None else self.covariance[keep],
+            visibility=None if self.visibility is None else self.visibility[keep],
         )
 
 

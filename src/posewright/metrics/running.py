@@ -58,6 +58,13 @@ def run_model(
         _check_size(truth, image, poses)
         result.xy[objects], result.score[objects] = poses.xy[:, order], poses.score[:, order]
         result.presence[objects] = poses.presence
+        for name, width in (("covariance", (3,)), ("visibility", ())):
+            told = getattr(poses, name)
+            if told is None:
+                continue
+            if getattr(result, name) is None:
+                setattr(result, name, np.full((*result.score.shape, *width), np.nan))
+            getattr(result, name)[objects] = told[:, order]
 
     for chunk in _chunks(truth, batch_size):
         try:
@@ -78,9 +85,7 @@ def run_model(
         return result, truth
     images = np.ones(len(truth.images), bool)
     images[bad] = False
-    objects = images[truth.image]
-    kept = Predicted(result.xy[objects], result.score[objects], result.presence[objects], result.notes, result.skipped)
-    return kept, truth.subset(images)
+    return result.objects(images[truth.image]), truth.subset(images)
 
 
 def keypoint_order(model: Skeleton, truth: Skeleton) -> list[int]:

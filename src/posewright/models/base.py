@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +24,9 @@ class HeatmapNet(nn.Module):
     nobody outside can get them wrong.
     """
 
+    parts: ClassVar[dict[str, tuple[str, ...]]] = {}
+    """Names a person can freeze parts by, and the modules each stands for. Every family has "trunk", what lies before its
+    first stage, and "stages", all the rest, and adds names of its own."""
     mean: Tensor
     luma: Tensor
 
@@ -39,6 +44,10 @@ class HeatmapNet(nn.Module):
 
         The channels are the ``maps`` heat maps and, where the net has visibility, one more for each keypoint.
         """
+        raise NotImplementedError
+
+    def predictors(self) -> list[nn.Conv2d]:
+        """The layer of each stage that predicts its ``head_channels`` channels."""
         raise NotImplementedError
 
     def fuse(self) -> None:
@@ -88,18 +97,19 @@ class HeatmapNet(nn.Module):
             return logits.sigmoid()
         return logits.relu() if self.config.activation == "relu" else logits
 
-    def start_head(self, predict: nn.Conv2d) -> None:
-        """Let a stage's last layer start from what most targets are: empty keypoint maps, a full background."""
-        assert predict.bias is not None
+    def start_predictors(self) -> None:
+        """Let every stage's last layer start from what most targets are: empty keypoint maps, a full background."""
         # A ReLU's maps start above zero, since none of their cells would learn from below.
         empty, full = {"sigmoid": (EMPTY_LOGIT, -EMPTY_LOGIT), "relu": (0.02, 1.0), "linear": (0.0, 1.0)}[
             self.config.activation
         ]
-        nn.init.normal_(predict.weight, std=0.01)
-        nn.init.zeros_(predict.bias)
-        with torch.no_grad():
-            predict.bias[: self.keypoints] = empty
-            predict.bias[self.keypoints : self.maps] = full
+        for predict in self.predictors():
+            assert predict.bias is not None
+            nn.init.normal_(predict.weight, std=0.01)
+            nn.init.zeros_(predict.bias)
+            with torch.no_grad():
+                predict.bias[: self.keypoints] = empty
+                predict.bias[self.keypoints : self.maps] = full
 
     def forward(self, image: Tensor) -> Tensor:
         """Crops ``uint8 [B, H, W, 3]`` RGB to heat maps ``[B, S, C, h, w]`` of all S stages.

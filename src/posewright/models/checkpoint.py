@@ -16,6 +16,7 @@ from posewright.errors import PosewrightError
 from posewright.files import whole_file
 from posewright.geometry import CropRule
 from posewright.models.base import HeatmapNet
+from posewright.models.peaks import PeakCovariance
 from posewright.models.presets import build_net, net_config
 from posewright.skeleton import Skeleton
 
@@ -32,6 +33,7 @@ class Checkpoint:
         rule: how a box becomes its input.
         preset: the name it was asked for by.
         presence: (a, b) of ``presence = sigmoid(a * mean score + b)``.
+        covariance: how far off its points may be; None where that was not fitted.
         training: settings of the run that made it, its data and history, as plain JSON values.
         metrics: measured figures by name, each with its "value" and the conventions it was measured by.
         terms: terms of the training data, in words.
@@ -45,6 +47,7 @@ class Checkpoint:
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     terms: str = ""
+    covariance: PeakCovariance | None = None
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | Path, *, half: bool = False) -> Path:
@@ -63,6 +66,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, *, half: bool = Fa
         "crop": checkpoint.rule.to_dict(),
         "preset": checkpoint.preset,
         "presence": list(checkpoint.presence),
+        "covariance": None if checkpoint.covariance is None else checkpoint.covariance.to_dict(),
         "training": checkpoint.training,
         "metrics": checkpoint.metrics,
         "terms": checkpoint.terms,
@@ -105,6 +109,10 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         skeleton = Skeleton.from_dict(header["skeleton"])
         rule = CropRule.from_dict(header["crop"])
         a, b = header["presence"]
+        fitted = header.get("covariance")
+        covariance = None if fitted is None else PeakCovariance.from_dict(fitted)
+        if covariance is not None and len(covariance.level) != len(skeleton):
+            raise ValueError("a covariance of other keypoints")
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, PosewrightError):
             raise PosewrightError(error.what, file=path, fix=error.fix) from None
@@ -125,4 +133,5 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         header.get("training") or {},
         header.get("metrics") or {},
         str(header.get("terms") or ""),
+        covariance,
     )

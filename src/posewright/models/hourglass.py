@@ -13,6 +13,8 @@ One net, three orders of its layers:
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -186,6 +188,14 @@ class Head(nn.Module):
 class HourglassNet(HeatmapNet):
     """The whole net. See :class:`posewright.models.base.HeatmapNet` for what goes in and comes out."""
 
+    parts: ClassVar[dict[str, tuple[str, ...]]] = {
+        "trunk": ("stem",),
+        "stages": ("stacks", "heads"),
+        "stem": ("stem",),
+        "stacks": ("stacks",),
+        "heads": ("heads",),
+    }
+
     def __init__(self, config: Hourglass, keypoints: int) -> None:
         super().__init__(config, keypoints)
         self.order = config.order
@@ -211,8 +221,10 @@ class HourglassNet(HeatmapNet):
                 and self.order != "preact"
             ):
                 nn.init.zeros_(module.unit3.bn.weight)
-        for head in (h for h in self.heads if isinstance(h, Head)):
-            self.start_head(head.predict)
+        self.start_predictors()
+
+    def predictors(self) -> list[nn.Conv2d]:
+        return [head.predict for head in self.heads if isinstance(head, Head)]
 
     def fuse(self) -> None:
         if self.order != "conv_bn_relu":

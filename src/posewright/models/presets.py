@@ -18,6 +18,8 @@ from posewright.errors import PosewrightError, did_you_mean
 ORDERS = ("conv_bn_relu", "preact", "conv_relu_bn")
 ACTIVATIONS = ("linear", "relu", "sigmoid")
 COLOURS = ("rgb", "bgr", "grey")
+DECODINGS = ("gaussian", "argmax", "argmax_resized")
+"""See :func:`posewright.models.heatmaps.decode`."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,14 @@ class NetConfig:
         activation: what the maps of each stage pass through, one of ``ACTIVATIONS``; "sigmoid" for nets trained on logits.
         background: whether a last channel learns where no keypoint is.
         visibility: whether K channels more, which are no heat maps, learn whether each keypoint can be seen.
+        label_shift: (x, y) in cells: how far right and down of the truth the net was taught to put its peaks. Decoding
+            takes it out, and targets for further training are drawn with it.
+        decoding: how maps become points, one of ``DECODINGS``.
     """
 
     family: ClassVar[str]
+    weights_depend_on: ClassVar[tuple[str, ...]] = ()
+    """Settings that two nets must share for the weights of one to mean anything in the other."""
 
     mean: tuple[float, float, float] = (0.4404, 0.4440, 0.4327)
     scale: float = 255.0
@@ -41,11 +48,19 @@ class NetConfig:
     activation: str = "linear"
     background: bool = False
     visibility: bool = False
+    label_shift: tuple[float, float] = (0.0, 0.0)
+    decoding: str = "gaussian"
 
     def __post_init__(self) -> None:
-        for what, value, known in (("activation", self.activation, ACTIVATIONS), ("colour", self.colour, COLOURS)):
+        for what, value, known in (
+            ("activation", self.activation, ACTIVATIONS),
+            ("colour", self.colour, COLOURS),
+            ("decoding", self.decoding, DECODINGS),
+        ):
             if value not in known:
                 raise PosewrightError(f"unknown {what} '{value}'", fix=did_you_mean(value, known))
+        if len(self.label_shift) != 2:
+            raise PosewrightError("a net's label_shift is two numbers, x and y")
         if len(self.mean) != 3 or not self.scale > 0:
             raise PosewrightError("a net needs a mean of three numbers and a scale above 0")
 
@@ -60,9 +75,14 @@ class NetConfig:
         raise NotImplementedError
 
     @property
+    def stages(self) -> int:
+        """How many times the net predicts its maps, each time under a loss of its own."""
+        raise NotImplementedError
+
+    @property
     def multiple(self) -> int:
         """Height and width of the input are multiples of this."""
-        raise NotImplementedError
+        return self.stride
 
     def to_dict(self) -> dict[str, Any]:
         return {"family": self.family, **dataclasses.asdict(self)}
@@ -81,6 +101,7 @@ class Hourglass(NetConfig):
     """
 
     family: ClassVar[str] = "hourglass"
+    weights_depend_on: ClassVar[tuple[str, ...]] = ("order",)
 
     stacks: int = 2
     channels: int = 256
@@ -94,6 +115,10 @@ class Hourglass(NetConfig):
             raise PosewrightError(f"unknown order of layers '{self.order}'", fix=did_you_mean(self.order, ORDERS))
         if self.stacks < 1 or self.poolings < 1 or self.channels < 8 or self.channels % 4:
             raise PosewrightError("an hourglass needs at least 1 stack, 1 pooling and 8 channels, a multiple of 4")
+
+    @property
+    def stages(self) -> int:
+        return self.stacks
 
     @property
     def stride(self) -> int:
@@ -139,10 +164,6 @@ class Cpm(NetConfig):
         if self.stride not in (4, 8):
             raise PosewrightError(f"a pose machine's stride is 4 or 8, not {self.stride}")
 
-    @property
-    def multiple(self) -> int:
-        return self.stride
-
     def wide(self, channels: int) -> int:
         """The number of channels of a layer that has ``channels`` at width 1: a multiple of 8."""
         return channels if self.width == 1 else max(8, round(channels * self.width / 8) * 8)
@@ -160,7 +181,7 @@ class CpmLight(NetConfig):
     family: ClassVar[str] = "cpm_light"
 
     stages: int = 3
-    channels: int = 128
+    channels: int = 96
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -235,10 +256,10 @@ FAMILIES: dict[str, Family] = {
         (
             (
                 "cpm_body",
-                "convolutional pose machine for bodies, centre map, 6 stages; cpm_body_s{N}: N stages, and so on",
+                "convolutional pose machine for bodies, centre map, 6 stages (cpm_body_s{N} and so on: N); wants --lr 2e-4",
             ),
             ("cpm_body_slim", "the same, maps through a ReLU"),
-            ("cpm_hand", "convolutional pose machine for hands, 3 stages"),
+            ("cpm_hand", "convolutional pose machine for hands, 3 stages; wants --lr 2e-4"),
             ("cpm_hand_slim", "6 stages, maps through a ReLU"),
             ("cpm_hand_v2", "3 stages, maps at a quarter of the picture's size"),
         ),
@@ -253,6 +274,25 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+def register(config: type[NetConfig], build: Callable[[Any, int], Any], description: str = "a net of your own") -> None:
+    """Let a family of your own be named, trained, saved and read like those of this package, while the process lives.
+
+    Its one preset is the family's name, its settings are the defaults of ``config``.
+
+    Args:
+        config: a frozen dataclass with a ``family`` of its own.
+        build: ``build(config, keypoints)`` makes the untrained net.
+        description: for ``posewright models``.
+
+    Raises:
+        PosewrightError: where another family has the name.
+    """
+    name = config.family
+    if name in FAMILIES and FAMILIES[name].config is not config:
+        raise PosewrightError(f"there is a family of nets '{name}' already")
+    FAMILIES[name] = Family(config, build, re.escape(name), lambda m: {}, ((name, description),))
+
+
 def preset_table() -> list[dict[str, str]]:
     """Name pattern and description of every preset."""
     return [{"name": name, "description": what} for family in FAMILIES.values() for name, what in family.shown]
@@ -261,6 +301,8 @@ def preset_table() -> list[dict[str, str]]:
 def family_of(name: str) -> tuple[Family, dict[str, Any]]:
     """The family that a preset's name belongs to, and the settings that the name stands for.
 
+    A family's own name stands for the defaults of its settings.
+
     Raises:
         PosewrightError: where no family has such a preset.
     """
@@ -268,6 +310,8 @@ def family_of(name: str) -> tuple[Family, dict[str, Any]]:
         match = re.fullmatch(family.pattern, name)
         if match:
             return family, family.parse(match)
+    if name in FAMILIES:
+        return FAMILIES[name], {}
     shown = [n.replace("{N}", "2") for f in FAMILIES.values() for n, _ in f.shown]
     raise PosewrightError(f"unknown preset '{name}'", fix=did_you_mean(name, shown))
 
@@ -319,6 +363,18 @@ def net_overrides(config: type[NetConfig], texts: Sequence[str]) -> dict[str, An
             want = _SPELLED.get(known[name], "numbers with commas between them")
             raise PosewrightError(f"the net's setting '{name}' is {want}, not '{value}'") from None
     return found
+
+
+def as_overrides(config: NetConfig, plain: NetConfig | None = None) -> tuple[str, ...]:
+    """What :func:`net_overrides` would have to be given for ``plain``, the family's defaults where None, to become these
+    settings."""
+    plain = type(config)() if plain is None else plain
+
+    def text(value: Any) -> str:
+        return ",".join(map(text, value)) if isinstance(value, tuple) else str(value)
+
+    values = ((f.name, getattr(config, f.name)) for f in dataclasses.fields(config))
+    return tuple(f"{name}={text(value)}" for name, value in values if value != getattr(plain, name))
 
 
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

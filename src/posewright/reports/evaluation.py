@@ -67,6 +67,9 @@ class Evaluated:
         """What was measured and by which conventions, one sentence each."""
         metrics, e = self.evaluation.metrics, self.evaluation
         auc = f"AUC (PCK from 0 to 0.5): {_text(metrics['AUC@0.5'])}. NME: {_text(metrics['NME'])}."
+        if "visibility_AUC" in metrics:
+            accuracy, area = (_text(metrics[f"visibility_{name}"]) for name in ("accuracy", "AUC"))
+            auc += f" Visible or hidden: {accuracy} right, AUC {area}."
         return [auc, f"{self.counts()}.", *e.conventions(), *self.predicted.notes]
 
     def coco_results(self) -> list[dict[str, Any]]:
@@ -247,6 +250,7 @@ def save_pictures(
 def _row(name: str, row: dict[str, float], thresholds: Sequence[float]) -> dict[str, Any]:
     cells: dict[str, Any] = {"keypoint": name} | {f"PCK@{t:g}": row[f"PCK@{t:g}"] for t in thresholds}
     cells |= {"mean px": _text(row["mean_error_px"], 2), "median px": _text(row["median_error_px"], 2)}
+    cells |= {name: value for name, value in row.items() if name.startswith("coverage@")}
     cells |= {"n": row["n"], "n in PCK": row["n_PCK"]}
     return cells
 

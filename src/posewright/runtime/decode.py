@@ -14,9 +14,18 @@ from numpy.typing import NDArray
 WINDOW = 5
 FLOOR = 1e-4
 """Cells lower than this share of the peak count as this much."""
+RULES = ("gaussian", "argmax", "argmax_resized")
+"""How maps become points, see :func:`decode`."""
+SILENT = 1e-6
+"""The "argmax" rule takes lower cells for 0."""
 
 
-def decode(maps: NDArray[np.floating[Any]], stride: int) -> NDArray[np.float64]:
+def decode(
+    maps: NDArray[np.floating[Any]],
+    stride: int,
+    shift: tuple[float, float] = (0.0, 0.0),
+    rule: str = "gaussian",
+) -> NDArray[np.float64]:
     """Maps to keypoints: the highest cell, moved to the top of the gaussian that fits the 5 x 5 cells around it.
 
     The patch is summed along rows and along columns; a parabola is fitted to the logarithm of each sum by least squares
@@ -25,6 +34,9 @@ def decode(maps: NDArray[np.floating[Any]], stride: int) -> NDArray[np.float64]:
     Args:
         maps: ``[..., h, w]``, at least 5 x 5 cells, without the background map.
         stride: crop pixels per cell.
+        shift: the file's ``label_shift``: how far, in cells, its peaks lie right and down of the truth.
+        rule: the file's ``decoding``: "gaussian" as above; "argmax", the stride times the highest cell's column and row;
+            or "argmax_resized", the highest pixel of the map enlarged to the crop.
 
     Returns:
         ``[..., 3]`` (x, y, score): crop pixels, (0, 0) at the first pixel's centre, and the height of the fitted peak
@@ -32,6 +44,8 @@ def decode(maps: NDArray[np.floating[Any]], stride: int) -> NDArray[np.float64]:
     """
     height, width = maps.shape[-2:]
     flat = np.asarray(maps, np.float64).reshape(-1, height, width)
+    if rule != "gaussian":
+        return _highest(flat, stride, rule).reshape(*maps.shape[:-2], 3)
     each = np.arange(len(flat))
     row, column = np.divmod(flat.reshape(len(flat), -1).argmax(1), width)
     peak = flat[each, row, column]
@@ -44,8 +58,22 @@ def decode(maps: NDArray[np.floating[Any]], stride: int) -> NDArray[np.float64]:
     dy, rise_y = _top_of_parabola(patch.sum(2), row - top)
     cells = np.stack([column + dx, row + dy], axis=-1)
     score = np.clip(peak * np.exp(rise_x + rise_y), 0, 1)
-    points = np.concatenate([cells * stride + (stride - 1) / 2, score[:, None]], axis=1)
+    points = np.concatenate([(cells - shift) * stride + (stride - 1) / 2, score[:, None]], axis=1)
     return points.reshape(*maps.shape[:-2], 3)
+
+
+def _highest(maps: NDArray[np.float64], stride: int, rule: str) -> NDArray[np.float64]:
+    """The rules that old nets were published with, ``[N, h, w]`` to ``[N, 3]``."""
+    if rule == "argmax":
+        maps = np.where(maps < SILENT, 0, maps)
+    else:
+        import cv2
+
+        size = (maps.shape[2] * stride, maps.shape[1] * stride)
+        maps = np.stack([cv2.resize(m.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) for m in maps])
+        stride = 1
+    row, column = np.divmod(maps.reshape(len(maps), -1).argmax(1), maps.shape[2])
+    return np.stack([column * stride, row * stride, np.clip(maps.max((1, 2)), 0, 1)], axis=1)
 
 
 def _top_of_parabola(

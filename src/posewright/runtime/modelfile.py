@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from posewright.errors import PosewrightError, did_you_mean
 from posewright.geometry import CropRule
+from posewright.runtime.decode import RULES
 from posewright.skeleton import Skeleton
 
 FORMAT_VERSION = 1
@@ -52,6 +53,10 @@ class ModelInfo:
             ("normaliser", "data", "images", ...).
         terms: what the training data's terms mean for the use of these weights.
         tool_version: the posewright version that wrote the file.
+        covariance_tail: the law of its errors, see :mod:`posewright.metrics.calibration`; None without a covariance.
+        label_shift: (x, y) in cells: how far right and down of the truth its heat maps have their peaks; none in the
+            keypoints.
+        decoding: the rule that turned its maps into keypoints, see :func:`posewright.runtime.decode.decode`.
     """
 
     skeleton: Skeleton
@@ -66,6 +71,9 @@ class ModelInfo:
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     terms: str = ""
     tool_version: str = ""
+    label_shift: tuple[float, float] = (0.0, 0.0)
+    decoding: str = "gaussian"
+    covariance_tail: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -77,6 +85,10 @@ class ModelInfo:
             raise PosewrightError("a model file needs keypoints or heatmaps among its outputs")
         if self.stride < 1 or any(side % self.stride for side in self.crop.size):
             raise PosewrightError(f"stride {self.stride} does not divide the input size {self.size_text}")
+        if self.covariance_tail is not None and not self.covariance_tail > 0:
+            raise PosewrightError(f"covariance_tail must be above 0, not {self.covariance_tail}")
+        if self.decoding not in RULES:
+            raise PosewrightError(f"unknown decoding '{self.decoding}'", fix=did_you_mean(self.decoding, RULES))
         for name, figures in self.metrics.items():
             if not isinstance(figures, Mapping) or "value" not in figures:
                 raise PosewrightError(f"metric '{name}' has no value")
@@ -103,6 +115,9 @@ class ModelInfo:
                 "preset": self.preset,
                 "input_size": {"width": width, "height": height},
                 "stride": self.stride,
+                "covariance_tail": self.covariance_tail,
+                "decoding": self.decoding,
+                "label_shift": list(self.label_shift),
                 "crop": self.crop.to_dict(),
                 "outputs": list(self.outputs),
                 "skeleton": self.skeleton.to_dict(),
@@ -153,6 +168,9 @@ class ModelInfo:
                 dict(d["metrics"]),
                 str(d["terms"]),
                 str(d["tool_version"]),
+                _pair(d.get("label_shift", (0, 0))),
+                str(d.get("decoding", "gaussian")),
+                None if d.get("covariance_tail") is None else float(d["covariance_tail"]),
             )
             stated = (d["input_size"]["width"], d["input_size"]["height"])
         except PosewrightError as error:
@@ -163,6 +181,11 @@ class ModelInfo:
         if stated != info.crop.size:
             raise PosewrightError(f"its input size {stated} is not its crop's {info.crop.size}", file=file, fix=_EXPORT)
         return info
+
+
+def _pair(values: Any) -> tuple[float, float]:
+    x, y = values
+    return float(x), float(y)
 
 
 _EXPORT = "Write the model file again with posewright export"
@@ -202,6 +225,16 @@ def read_info(path: str | Path) -> ModelInfo:
         fix = "Make one with posewright export"
         raise PosewrightError("is an ONNX file, but not a posewright model file", file=path, fix=fix)
     return ModelInfo.from_json(entries[ENTRY], path)
+
+
+def is_described(path: str | Path) -> bool:
+    """Whether an ONNX file has posewright's entry at all, whatever that says.
+
+    Raises:
+        PosewrightError: where the file is empty, cut short or no ONNX file.
+    """
+    with Path(path).open("rb") as file:
+        return ENTRY in _metadata(file, Path(path))
 
 
 # -- just enough of protocol buffers to find metadata_props of an ONNX ModelProto --------------------------------------

@@ -16,6 +16,9 @@ RUN_MODEL, RUN_CHECKPOINT = "model.onnx", "model.safetensors"
 VARIABLE = "POSEWRIGHT_MODELS"
 """Environment variable with more folders of shipped models, separated like those of PATH."""
 
+PACKAGED = Path(__file__).resolve().parents[1] / "weights"
+"""Where the package keeps its own."""
+
 
 @dataclass(frozen=True)
 class Shipped:
@@ -34,8 +37,8 @@ class Shipped:
 def shipped_folders() -> list[Path]:
     """Where shipped models are looked for, in order: ``POSEWRIGHT_MODELS``, the package, a source checkout's zoo."""
     folders = [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
-    package = Path(__file__).resolve().parents[1]
-    folders.append(package / "weights")
+    folders.append(PACKAGED)
+    package = PACKAGED.parent
     checkout = package.parents[1]
     if package.parent.name == "src" and (checkout / "pyproject.toml").is_file():
         folders.append(checkout / "zoo" / "weights")
@@ -44,8 +47,17 @@ def shipped_folders() -> list[Path]:
 
 def shipped_models() -> dict[str, Shipped]:
     """All shipped models by name; of two with one name, the one found first."""
+    return _in_folders(shipped_folders())
+
+
+def free_models() -> dict[str, Shipped]:
+    """The shipped models that lie in the package itself, whose weights are therefore as free as its code."""
+    return _in_folders([PACKAGED])
+
+
+def _in_folders(folders: list[Path]) -> dict[str, Shipped]:
     found: dict[str, Shipped] = {}
-    for folder in shipped_folders():
+    for folder in folders:
         for path in sorted(folder.glob("*.onnx")):
             found.setdefault(path.stem, Shipped(path.stem, path))
     return dict(sorted(found.items()))

@@ -186,7 +186,9 @@ class Predictor:
             raise PosewrightError(what, file=self._engine.path, fix=fix)
         found = self._fetch(batch, "heatmaps")
         other = self._fetch(np.ascontiguousarray(batch[:, :, ::-1]), "heatmaps")
-        other["heatmaps"] = other["heatmaps"][:, -1:, : len(self.skeleton), :, ::-1][:, :, self._mirror]
+        back = other["heatmaps"][:, -1:, : len(self.skeleton), :, ::-1][:, :, self._mirror]
+        # Mirrored, a peak that lies to the right of the truth lies to the left of it.
+        other["heatmaps"] = _moved_right(back, 2 * self.info.label_shift[0])
         found["heatmaps"] = found["heatmaps"][:, -1:, : len(self.skeleton)]
         if "visibility" in other:
             other["visibility"] = other["visibility"][:, self._mirror]
@@ -198,7 +200,8 @@ class Predictor:
 
     def _decode(self, heatmaps: NDArray[Any]) -> NDArray[np.float64]:
         """The last stage's maps ``[B, S, C, h, w]`` to keypoints ``[B, K, 3]`` in crop pixels."""
-        return decode(heatmaps[:, -1, : len(self.skeleton)], self.info.stride)
+        info = self.info
+        return decode(heatmaps[:, -1, : len(self.skeleton)], info.stride, info.label_shift, info.decoding)
 
     # -- back to the picture ---------------------------------------------------------------------------------------
 
@@ -264,6 +267,17 @@ def _checked_boxes(boxes: ArrayLike, source: str) -> NDArray[np.float64]:
         i = int(np.flatnonzero(bad)[0])
         raise PosewrightError(f"box {array[i].tolist()} has no area", file=source or None, record=f"box {i}")
     return array
+
+
+def _moved_right(maps: NDArray[Any], cells: float) -> NDArray[Any]:
+    """Maps ``[..., w]`` moved right by ``cells``, linear between cells; the edge stays what it was beyond it."""
+    if cells == 0:
+        return maps
+    width = maps.shape[-1]
+    at = np.clip(np.arange(width) - cells, 0, width - 1)
+    low = np.floor(at).astype(int)
+    share = (at - low).astype(maps.dtype)
+    return maps[..., low] * (1 - share) + maps[..., np.minimum(low + 1, width - 1)] * share
 
 
 def _turned_covariance(covariance: NDArray[np.floating[Any]], back: Similarity) -> NDArray[np.float64]:

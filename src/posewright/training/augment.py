@@ -1,4 +1,4 @@
-"""Augmentation: one random similarity a sample, then colour, blur and patches on the crop.
+"""Augmentation: one random map a sample, then colour, sharpness, blur and patches on the crop.
 
 All randomness of a sample comes from the generator it is given, so that (seed, epoch, object) decides a sample completely.
 """
@@ -12,17 +12,16 @@ from numpy.typing import NDArray
 from posewright.geometry import CropRule, Similarity
 from posewright.skeleton import Skeleton
 from posewright.training.augment_config import AugmentConfig
+from posewright.training.colour import colour_matrix, equalised, sharpened, strength_factor
 
 Rng = np.random.Generator
-
-_LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def random_similarity(
     box: NDArray[np.float64], rule: CropRule, config: AugmentConfig, rng: Rng
 ) -> tuple[Similarity, bool, bool]:
     """The crop's map with random zoom, turn, shift and mirrors composed into it, and which mirrors those are."""
-    zoom = np.exp(rng.uniform(-1, 1) * np.log1p(config.scale))
+    zoom = strength_factor(config.scale, rng)
     turn = rng.uniform(-1, 1) * config.rotation if rng.random() < config.rotation_share else 0.0
     shift = rng.uniform(-1, 1, 2) * config.shift
     flip, flip_vertical = (bool(m) for m in rng.random(2) < (config.flip, config.flip_vertical))
@@ -53,29 +52,18 @@ def mirror_order(skeleton: Skeleton, flip: bool, flip_vertical: bool) -> NDArray
     return order
 
 
-def colour_matrix(config: AugmentConfig, rng: Rng) -> NDArray[np.float64] | None:
-    """A random 3 x 4 map of RGB: gain by channel, saturation, contrast about the middle grey, brightness; or None."""
-    s = config.colour
-    grey = rng.random() < config.grey
-    if s == 0 and not grey:
-        return None
-    draws = rng.uniform(-1, 1, 6)
-    gains = np.diag(1 + 0.5 * s * draws[:3])
-    saturation = 0.0 if grey else 1 + s * draws[3]
-    saturate = saturation * np.eye(3) + (1 - saturation) * np.tile(_LUMA, (3, 1))
-    contrast, brightness = 1 + s * draws[4], 0.5 * s * draws[5] * 255
-    linear = contrast * saturate @ gains
-    return np.column_stack([linear, np.full(3, 127.5 * (1 - contrast) + brightness)])
-
-
 def vary_pixels(crop: NDArray[np.uint8], config: AugmentConfig, rng: Rng) -> NDArray[np.uint8]:
-    """Colour, blur and cut-out on a crop ``uint8 [H, W, 3]``; keypoints stay where they are."""
+    """Colour, sharpness, blur and cut-out on a crop ``uint8 [H, W, 3]``; keypoints stay where they are."""
     matrix = colour_matrix(config, rng)
     if matrix is not None:
         crop = np.asarray(cv2.transform(crop, matrix), np.uint8)
+    if config.sharpness:
+        crop = sharpened(crop, strength_factor(config.sharpness, rng))
+    if config.clahe and rng.random() < config.clahe:
+        crop = equalised(crop)
     height, width = crop.shape[:2]
     if rng.random() < config.blur:
-        sigma = rng.uniform(0.4, 1.6) * max(height, width) / 256
+        sigma = max(0.4, rng.uniform(0.4, 1.6) * max(height, width) / 256)  # any less leaves a small crop as it is
         crop = np.asarray(cv2.GaussianBlur(crop, (0, 0), sigma), np.uint8)
     if rng.random() < config.cutout and config.cutout_size > 0:
         sides = rng.uniform(0.3, 1.0, 2) * config.cutout_size * (height, width)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 
 from posewright.errors import PosewrightError
 
-STEEPEST = 60.0
-"""Largest tilt, in degrees: beyond it a crop would show the horizon of the tilted picture."""
+STEEPEST = 50.0
+"""Largest tilt, in degrees; at 69 the horizon of the tilted picture would come into a crop."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class AugmentConfig:
     flip_vertical: float = 0.0
     """Share of crops mirrored top to bottom."""
     perspective: float = 0.0
-    """Tilt the picture in space by up to this many degrees, about any axis in its plane; at most 60."""
+    """Tilt the picture in space by up to this many degrees, about any axis in its plane; at most 50."""
     half_body: float = 0.0
     """Share of crops around about half of an object's keypoints: upper or lower body, else a connected part."""
     colour: float = 0.15
@@ -57,7 +57,7 @@ class AugmentConfig:
     cutout_size: float = 0.3
     """Largest side of such a patch, as a share of the crop's side."""
     background: str | None = None
-    """Folder of pictures to paste objects onto that have an outline: a polygon or a mask."""
+    """Folder of pictures, best without such objects, onto which objects with an outline (polygon or mask) are pasted."""
     background_share: float = 0.5
     """Share of those objects' crops that get such a background, where a folder is given."""
     negative: float = 0.05
@@ -68,8 +68,9 @@ class AugmentConfig:
             if not 0 <= getattr(self, name) <= 1:
                 raise PosewrightError(f"augment.{name} is a share from 0 to 1, not {getattr(self, name)}")
         for name in _STRENGTHS:
-            if not 0 <= getattr(self, name) < math.inf:
-                raise PosewrightError(f"augment.{name} must be a finite number of at least 0, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise PosewrightError(f"augment.{name} must be a finite number of at least 0, not {value}")
         if self.perspective > STEEPEST:
             raise PosewrightError(f"augment.perspective is at most {STEEPEST:g} degrees, not {self.perspective}")
 
@@ -78,7 +79,9 @@ _SHARES = (
     "rotation_share", "flip", "flip_vertical", "half_body", "grey", "clahe", "blur", "cutout", "cutout_size",
     "background_share", "negative",
 )  # fmt: skip
-_STRENGTHS = ("scale", "rotation", "shift", "perspective", "colour", "hue", "saturation", "value", "contrast", "sharpness")
+_STRENGTHS = (
+    "scale", "rotation", "shift", "perspective", "colour", "hue", "saturation", "value", "contrast", "sharpness",
+)  # fmt: skip
 _OF_OTHERS = ("rotation_share", "cutout_size", "background", "background_share")
 """Settings that say how or how often another one acts, and do nothing where that is off."""
 

@@ -100,15 +100,17 @@ def running_mean(decay: float) -> WeightAveraging:
 
 
 class WithinEpoch(ModelCheckpoint):
-    """Saves while an epoch is under way, but not at its last step.
+    """Saves while an epoch is under way, but not at its last step, nor between batches whose gradients make one step.
 
-    A run resumed from there would take the epoch for finished and leave its validation out; the checkpoint at the epoch's
-    end follows at once.
+    A run resumed from the last step would take the epoch for finished and leave its validation out; the checkpoint at the
+    epoch's end follows at once. Gradients that wait for more are in no checkpoint.
     """
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
-        if not trainer.is_last_batch:
-            super().on_train_batch_end(trainer, *args, **kwargs)
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not trainer.is_last_batch and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
 
 class History(pl.Callback):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from posewright.annotations import Annotations, ReadOptions, read_annotations
@@ -15,8 +16,11 @@ from posewright.geometry import CropRule
 from posewright.models.devices import choose_device
 from posewright.skeleton import load_skeleton
 from posewright.training.config import TrainConfig
-from posewright.training.dataset import CropDataset, EpochSampler, collate, single_threaded
+from posewright.training.dataset import CropDataset, EpochSampler, ShareSampler, collate, single_threaded
+from posewright.training.hard_list import read_hard
+from posewright.training.plan import batch_for
 from posewright.training.prefetch import Prefetched
+from posewright.training.ranks import ALONE, Place, cores
 
 Loader = DataLoader[Any] | Prefetched
 
@@ -36,24 +40,68 @@ def read_data(config: TrainConfig) -> tuple[Annotations, list[str]]:
     return annotations.with_validation(config.val_share, config.seed), options.skipped
 
 
-def loader_processes(config: TrainConfig) -> int:
-    """Loader processes: as asked for, else none for a processor, and half the cores, at most eight, for a GPU."""
+def loader_processes(config: TrainConfig, place: Place = ALONE) -> int:
+    """Loader processes of each device: as asked for, else none for a processor; for GPUs half the machine's cores, divided
+    among them, and at most eight each."""
     if config.workers >= 0:
         return config.workers
-    return min(8, (os.cpu_count() or 2) // 2) if choose_device(config.device) == "cuda" else 0
+    return max(1, min(8, cores() // 2 // place.local_ranks)) if choose_device(config.device) == "cuda" else 0
 
 
-def loaders(config: TrainConfig, annotations: Annotations, rule: CropRule, start: int = 0) -> tuple[Loader, Loader]:
-    """The training and validation loaders; training goes on after ``start`` steps."""
-    train = CropDataset(annotations.of_split("train"), rule, config.augment, config.seed)
+def _weights(
+    config: TrainConfig, annotations: Annotations, train: CropDataset, batch: int
+) -> NDArray[np.float64] | None:
+    """How often a pass shows each item of the training set, by the list that ``--hard`` names; None where it names none."""
+    if config.hard is None:
+        return None
+    trained = np.array([im.split == "train" for im in annotations.images], bool)[annotations.image]
+    weights = read_hard(config.hard, annotations)[trained]
+    # Unlabelled pictures, behind the labelled ones, are in no list.
+    weights = np.concatenate([weights, np.ones(len(train.annotations) - len(weights))])[train.objects]
+    if weights.sum() < batch:
+        what = f"its weights leave {weights.sum():.0f} objects a pass, which is less than a batch of {batch}"
+        raise PosewrightError(what, file=config.hard, fix="Give more weight, or a smaller --batch-size")
+    return weights
+
+
+def loaders(
+    config: TrainConfig,
+    annotations: Annotations,
+    rule: CropRule,
+    start: int = 0,
+    place: Place = ALONE,
+    train: CropDataset | None = None,
+) -> tuple[Loader, Loader]:
+    """One process's training and validation loaders.
+
+    Args:
+        start: training goes on after so many optimiser steps.
+        place: which process this is; it gets its part of each training batch, and its share of the validation objects.
+        train: the training samples; crops of the train split where None.
+
+    Raises:
+        PosewrightError: where there is too little data, or a batch does not divide among the processes.
+    """
+    if train is None:
+        train = CropDataset(annotations.of_split("train"), rule, config.augment, config.seed)
     val = CropDataset(annotations.of_split("val"), rule)
     source = annotations.source or config.data or "the data"
     for name, dataset in (("training", train), ("validation", val)):
         if len(dataset) == 0:
             raise PosewrightError(f"has no {name} object with a labelled keypoint", file=source)
-    batch = min(config.batch_size, len(train))
-    sampler = EpochSampler(len(train), config.seed, batch, start)
-    workers = loader_processes(config)
+        if len(dataset) < place.ranks:
+            raise PosewrightError(f"has {len(dataset)} {name} objects for {place.ranks} devices", file=source)
+    batch = min(config.batch_size or batch_for(len(train), place.ranks), len(train))
+    part = place.share(batch)
+    weights = _weights(config, annotations, train, batch)
+    sampler = EpochSampler(
+        len(train), config.seed, batch, start, place.rank, place.ranks, weights, accumulate=config.accumulate
+    )
+    mine = ShareSampler(len(val), place.rank, place.ranks)
+    if config.accumulate > sampler.steps:
+        what = f"accumulate is {config.accumulate}, and an epoch has {sampler.steps} batches of {batch}"
+        raise PosewrightError(what, fix="Take a smaller --accumulate or --batch-size")
+    workers = loader_processes(config, place)
     common: dict[str, Any] = {
         "num_workers": workers,
         "collate_fn": collate,
@@ -64,8 +112,8 @@ def loaders(config: TrainConfig, annotations: Annotations, rule: CropRule, start
         "pin_memory": torch.cuda.is_available(),
     }
     made: list[DataLoader[Any]] = [
-        DataLoader(train, batch, sampler=sampler, drop_last=True, **common),
-        DataLoader(val, min(config.batch_size, len(val)), shuffle=False, **common),
+        DataLoader(train, part, sampler=sampler, drop_last=True, **common),
+        DataLoader(val, min(part, len(mine)), sampler=mine, **common),
     ]
     first, second = made if workers else (Prefetched(loader) for loader in made)
     return first, second

@@ -17,15 +17,26 @@ from posewright.geometry import CropRule
 from posewright.models.base import HeatmapNet
 from posewright.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from posewright.models.devices import choose_device
-from posewright.models.presets import build_net, preset
+from posewright.models.presets import build_net
+from posewright.skeleton import Skeleton
+from posewright.training.accumulation import steps_per_epoch
+from posewright.training.batch_norm import share_batch_norms
 from posewright.training.callbacks import Bar, History
 from posewright.training.config import TrainConfig
 from posewright.training.data import loaders, read_data
-from posewright.training.losses import LOSSES
+from posewright.training.distill import DistillTask
+from posewright.training.ending import together, wait_for_the_first
+from posewright.training.freezing import Frozen, KeepFrozen, freeze
+from posewright.training.heldout import calibrate
+from posewright.training.lesson import Lesson
 from posewright.training.memory import keep_freed_memory
-from posewright.training.presence import calibrate_presence, presence_scores
+from posewright.training.nets import net_settings, of_own_net
+from posewright.training.plan import settle
+from posewright.training.ranks import check_devices, divide_threads, find_place
+from posewright.training.start import CountFrom, Origin, Start, take_over
 from posewright.training.task import KeypointTask
 from posewright.training.trainer import trainer_for
+from posewright.training.visibility import learnable
 
 CONFIG, CHECKPOINT, MODEL, LAST = "config.yaml", "model.safetensors", "model.onnx", "checkpoints/last.ckpt"
 
@@ -49,18 +60,32 @@ class Run:
     seconds: float
 
 
-def fit(config: TrainConfig, annotations: Annotations | None = None, *, resume: bool = False, terms: str = "") -> Run:
+@together
+def fit(
+    config: TrainConfig,
+    annotations: Annotations | None = None,
+    *,
+    net: HeatmapNet | None = None,
+    resume: bool = False,
+    terms: str = "",
+) -> Run:
     """Train, and write checkpoint, model file and curves into the run's folder.
+
+    Where several processes train (``torchrun``, SLURM or ``config.devices``), each calls this; it returns in the first of
+    them, and the others end within it. A process trains one such run.
 
     Args:
         config: the settings.
         annotations: the labelled pictures; read from ``config.data`` where None.
+        net: a net to train as it is, of a family that is registered (:func:`posewright.models.presets.register`); made
+            from ``config.model`` and ``config.net`` where None.
         resume: go on from the folder's last checkpoint, as if the run had never stopped.
         terms: terms of the training data, kept in checkpoint and model file.
 
     Raises:
         PosewrightError: where data, settings or checkpoint cannot be used, or the loss is no longer a number.
     """
+    place = find_place(config.devices, config.nodes)
     folder = Path(config.output)
     last = folder / LAST
     state = _read_last(last) if resume else None
@@ -70,7 +95,11 @@ def fit(config: TrainConfig, annotations: Annotations | None = None, *, resume: 
         )
     if state is not None:
         config = replace(
-            TrainConfig.from_dict(state["posewright"]["config"]), output=config.output, device=config.device
+            TrainConfig.from_dict(state["posewright"]["config"]),
+            output=config.output,
+            device=config.device,
+            devices=config.devices,
+            nodes=config.nodes,
         )
     if annotations is None:
         annotations, skipped = read_data(config)
@@ -78,39 +107,83 @@ def fit(config: TrainConfig, annotations: Annotations | None = None, *, resume: 
             print(f"left out: {line}")
     else:
         annotations = annotations.with_validation(config.val_share, config.seed)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    device = choose_device(config.device)
+    check_devices(place, device)
+    divide_threads(place, config.threads)
     torch.manual_seed(config.seed)
-    net_config = preset(
-        config.model,
-        order=config.order,
-        poolings=config.poolings,
-        channels=config.channels,
-        activation=LOSSES[config.loss][1],
-    )
-    net: HeatmapNet = build_net(net_config, len(annotations.skeleton)).to(memory_format=torch.channels_last)
+    keypoints = len(annotations.skeleton)
+    known, begin = net is not None or state is not None, None
+    if state is None:
+        config, begin = settle(config, annotations, device, own_net=net is not None)
+    if net is None:
+        config = learnable(config, annotations)
+        net = build_net(net_settings(config), keypoints)
+    else:
+        config = of_own_net(config, net, keypoints)
+    frozen = _begin(net, annotations.skeleton, config, begin, known)
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     height, width = config.size
     net.check_size(height, width)
     rule = CropRule((width, height), config.margin)
     start = state["posewright"]["steps_taken"] if state is not None else 0
-    train, val = loaders(config, annotations, rule, start)
-    steps = len(train) * config.epochs
-    task = KeypointTask(net, config, val.dataset.annotations, steps, train.dataset.annotations)  # type: ignore[attr-defined]
-    device = choose_device(config.device)
+    lesson = Lesson.prepare(config, net, annotations.skeleton, rule) if config.teacher else None
+    taught = None
+    if lesson is not None:
+        if place.rank == 0:
+            print(lesson.describe())
+        taught = lesson.dataset(annotations.of_split("train"), device, place)
+        terms = lesson.terms(terms)
+    train, val = loaders(config, annotations, rule, start, place, taught)
+    if config.sync_batch_norm:
+        share_batch_norms(net)
+    steps = steps_per_epoch(len(train), config.accumulate) * config.epochs
+    setting: tuple[Any, ...] = (net, config, val.dataset.annotations, steps, train.dataset.annotations)  # type: ignore[attr-defined]
+    task = KeypointTask(*setting) if lesson is None else DistillTask(lesson, *setting)
     if device == "cpu":
         keep_freed_memory()
-    history = History(folder)
+    history, origin = History(folder), Origin(begin)
     best = ModelCheckpoint(folder / "checkpoints", "best", "val_pck", mode="max", save_on_train_epoch_end=True)
+    first = CountFrom(config.init_epoch, steps // config.epochs)
+    callbacks: list[pl.Callback] = [origin, first, Bar(steps, config.threshold), history, best]
+    if frozen is not None:
+        callbacks.insert(0, KeepFrozen(frozen))
+    if state is None:
+        train.sampler.set_epoch(config.init_epoch)  # type: ignore[attr-defined]
     with hushed(*NOISY):
-        trainer = trainer_for(config, device, folder, [Bar(steps, config.threshold), history, best])
-    folder.mkdir(parents=True, exist_ok=True)
-    config.save(folder / CONFIG)
-    _describe(config, net, train, val, trainer, device)
-    with hushed(*NOISY):
-        trainer.fit(task, train, val, ckpt_path=str(last) if state is not None else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    return _finish(config, folder, task, best, history, annotations, rule, val, device, terms)
+        trainer = trainer_for(config, device, folder, callbacks, place=place)
+    if place.first:
+        folder.mkdir(parents=True, exist_ok=True)
+        config.save(folder / CONFIG)
+        _describe(config, net, train, val, trainer, device)
+    try:
+        with hushed(*NOISY):
+            trainer.fit(task, train, val, ckpt_path=str(last) if state is not None else None, weights_only=True)
+    except SystemExit:
+        if trainer.interrupted:  # which is how Lightning ends after Ctrl-C
+            raise KeyboardInterrupt from None
+        raise
+    if not place.first:
+        wait_for_the_first()
+    return _finish(config, folder, task, best, history, annotations, rule, val, device, terms, origin)
+
+
+def _begin(net: HeatmapNet, skeleton: Skeleton, config: TrainConfig, start: Start | None, known: bool) -> Frozen | None:
+    """Fill a net with the weights of its start and freeze what is to be frozen, and say so.
+
+    Args:
+        known: the net's weights are not random even without a start: it was given, or is resumed.
+    """
+    taken = None
+    if start is not None:
+        taken = take_over(net, skeleton, start, config.model)
+        print(taken.describe(start.name, len(skeleton)))
+    if not config.freeze:
+        return None
+    if taken is None and not known:
+        raise PosewrightError("--freeze without a start would keep random weights", fix="Name one with --init")
+    frozen = freeze(net, config.freeze, taken)
+    print(f"frozen: {', '.join(frozen.modules)} ({frozen.parameters / frozen.of_parameters:.0%} of the parameters)")
+    return frozen
 
 
 def finished_run(folder: Path) -> Run:
@@ -129,7 +202,8 @@ def _describe(config: TrainConfig, net: HeatmapNet, train: Any, val: Any, traine
     count = sum(p.numel() for p in net.parameters())
     print(
         f"{config.model} ({count / 1e6:.2f} M parameters, {size}) on {device} in {trainer.precision}: "
-        f"{len(train.dataset)} objects to train on, {len(val.dataset)} to validate, {config.epochs} epochs of {len(train)} steps"
+        f"{len(train.dataset)} objects to train on, {len(val.dataset)} to validate, "
+        f"{config.epochs} epochs of {steps_per_epoch(len(train), config.accumulate)} steps"
     )
 
 
@@ -155,6 +229,7 @@ def _finish(
     val: Any,
     device: str,
     terms: str,
+    origin: Origin,
 ) -> Run:
     """Take the best epoch's weights, calibrate presence, and write what the run is for."""
     from posewright.export.onnx import export_onnx
@@ -178,6 +253,7 @@ def _finish(
             "epochs": len(history.rows),
             "seconds": seconds,
             "history": history.rows,
+            **({"start": origin.record} if origin.record else {}),
         },
         metrics={
             f"PCK@{config.threshold:g}": {
@@ -186,11 +262,10 @@ def _finish(
                 "data": f"{len(val.dataset)} validation objects, best of {len(history.rows)} epochs",
             }
         },
-        terms=terms,
+        terms=origin.terms(terms),
     )
-    fitted = calibrate_presence(*presence_scores(net, val.dataset.annotations, rule, config, device))
-    if fitted is not None:
-        checkpoint.presence = fitted
+    for line in calibrate(checkpoint, val.dataset.annotations, config.seed, device):
+        print(line)
     save_checkpoint(checkpoint, folder / CHECKPOINT)
     export_onnx(checkpoint, folder / MODEL)
     draw_curves([folder], folder / "curves.png")

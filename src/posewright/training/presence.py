@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import torch
 
-from posewright.annotations import Annotations
-from posewright.geometry import CropRule
-from posewright.models.base import HeatmapNet
-from posewright.models.heatmaps import decode
-from posewright.training.config import TrainConfig
-from posewright.training.dataset import CropDataset
+from posewright.metrics.calibration import roc_auc
 
-
-def presence_scores(
-    net: HeatmapNet, annotations: Annotations, rule: CropRule, config: TrainConfig, device: str, most: int = 400
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean keypoint scores ``[N]`` of crops with and without the object, and which is which ``[N]`` bool."""
-    keep = np.random.default_rng(config.seed).permutation(len(annotations))[:most]
-    plain = CropDataset(annotations, rule, negatives=0.5, seed=config.seed + 1)
-    net = net.to(device)
-    scores, present = [], []
-    for item in sorted(int(k) for k in keep if k < len(plain)):
-        sample = plain[item]
-        with torch.inference_mode():
-            maps = net(sample["image"][None].to(device))[:, -1, : net.keypoints].float()
-            scores.append(decode(maps, net.config.stride)[..., 2].mean().item())
-        present.append(bool(sample["present"]))
-    net.to("cpu")
-    return np.array(scores), np.array(present)
+KEPT = 0.95
+"""False alarms are counted at the threshold that keeps this share of the objects."""
+LEAST = 5
+"""Crops of each kind that a curve is fitted to at least."""
 
 
-def calibrate_presence(scores: np.ndarray, present: np.ndarray) -> tuple[float, float] | None:
+def fit_presence(scores: np.ndarray, present: np.ndarray) -> tuple[float, float] | None:
     """Fit ``presence = sigmoid(a * mean score + b)`` to crops with and without the object.
 
     Args:
@@ -40,11 +23,11 @@ def calibrate_presence(scores: np.ndarray, present: np.ndarray) -> tuple[float, 
 
     Returns:
         (a, b) of the logistic regression (both kinds weighing alike, with a weak pull to a flat curve so that crops which
-        separate perfectly do not give an infinitely steep one), or None where one kind is missing.
+        separate perfectly do not give an infinitely steep one), or None where one kind is missing or nearly so.
     """
     from scipy.optimize import minimize
 
-    if present.all() or not present.any():
+    if min(present.sum(), (~present).sum()) < LEAST:
         return None
     sign = np.where(present, 1.0, -1.0)
     weight = np.where(present, 0.5 / present.sum(), 0.5 / (~present).sum())
@@ -54,3 +37,30 @@ def calibrate_presence(scores: np.ndarray, present: np.ndarray) -> tuple[float, 
 
     a, b = minimize(objective, (10.0, -3.0)).x
     return (float(a), float(b)) if a > 0 else None
+
+
+def presence_figures(scores: np.ndarray, present: np.ndarray) -> tuple[dict[str, Any], str]:
+    """How well the mean score tells crops with the object from crops without it; the curve does not change that.
+
+    Args:
+        scores, present: as for :func:`fit_presence`, both kinds among them.
+
+    Returns:
+        Metrics of a checkpoint, and the same as a sentence.
+    """
+    threshold = np.quantile(scores[present], 1 - KEPT)
+    alarms = float((scores[~present] >= threshold).mean())
+    auc = roc_auc(scores, present)
+    of = f"{int(present.sum())} validation crops with an object, {int((~present).sum())} without"
+    figures = {
+        "presence_AUC": {"value": round(auc, 4), "data": of},
+        f"presence_false_alarms@{100 * KEPT:g}": {
+            "value": round(alarms, 4),
+            "data": of,
+            "at": f"the threshold that keeps {100 * KEPT:g} % of the objects",
+        },
+    }
+    line = (
+        f"Presence: AUC {auc:.3f}; {100 * alarms:.1f} % false alarms where {100 * KEPT:g} % of objects are kept ({of})."
+    )
+    return figures, line

@@ -29,9 +29,12 @@ def augmentation_sheet(
     plain, varied = CropDataset(train, rule), CropDataset(train, rule, config.augment, config.seed)
     if len(plain) == 0:
         raise PosewrightError("has no object with a labelled keypoint", file=config.data)
-    chosen = np.random.default_rng(config.seed).permutation(len(plain))[:objects]
+    chosen = np.random.default_rng(config.seed).permutation(len(plain))
+    if config.augment.background:  # those that can be pasted first
+        bare = [len(train.polygons[plain.objects[i]]) == 0 for i in chosen]
+        chosen = chosen[np.argsort(bare, kind="stable")]
     tiles, captions = [], []
-    for item in (int(i) for i in chosen):
+    for item in (int(i) for i in chosen[:objects]):
         tiles.append(_draw(plain[item], annotations))
         captions.append("plain")
         for epoch in range(variants):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import lightning.pytorch as pl
@@ -15,9 +14,13 @@ from posewright.errors import PosewrightError
 from posewright.metrics import normaliser_lengths, pck
 from posewright.models.base import HeatmapNet
 from posewright.models.heatmaps import decode, encode
+from posewright.training.accumulation import batches_in_step, ends_step
 from posewright.training.config import TrainConfig
 from posewright.training.dataset import DRAWN, IGNORED, Sample
-from posewright.training.losses import LOSSES, heatmap_loss
+from posewright.training.losses import ON_LOGITS, HeatmapLoss
+from posewright.training.optimisers import build_optimiser, learning_rate_factor
+from posewright.training.ranks import mean_over_ranks, sum_over_ranks
+from posewright.training.visibility import visibility_loss
 
 
 class KeypointTask(pl.LightningModule):
@@ -42,9 +45,9 @@ class KeypointTask(pl.LightningModule):
         super().__init__()
         self.training_data = training
         self.net, self.config, self.validation, self.steps = net, config, validation, steps
-        self.cell_loss = LOSSES[config.loss][0]
+        self.heatmap_loss = HeatmapLoss.from_config(config, net.keypoints, net.config.stages)
         self.lengths = normaliser_lengths(validation, validation.skeleton)
-        self.found: list[tuple[Tensor, Tensor]] = []
+        self.found: list[tuple[Tensor, Tensor, float, int]] = []
         self.steps_taken = 0
         # Kept here and not in Lightning's own running mean, which starts anew where a run is resumed within an epoch.
         self.epoch_loss, self.epoch_steps = torch.zeros(()), 0
@@ -52,13 +55,16 @@ class KeypointTask(pl.LightningModule):
     # -- the step --------------------------------------------------------------------------------------------------
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Crops ``uint8 [B, H, W, 3]`` to ``logits`` ``[B, S, C, h, w]`` (float32)."""
-        return {"logits": self.net.logits(image).float()}
+        """Crops ``uint8 [B, H, W, 3]`` to ``logits`` ``[B, S, C, h, w]`` and, where the net has it, ``visibility`` ``[B, S,
+        K, h, w]``, logits too (float32)."""
+        maps, visibility = self.net.outputs(image)
+        return {"logits": maps.float()} | ({} if visibility is None else {"visibility": visibility.float()})
 
     def targets(self, batch: Sample, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Target maps ``[B, C, h, w]`` and what each asks ``[B, C]``, background last where the net has one."""
         state = batch["state"]
-        target = encode(batch["points"], state == DRAWN, size, self.net.config.stride, self.config.sigma)
+        net = self.net.config
+        target = encode(batch["points"], state == DRAWN, size, net.stride, self.config.sigma, net.label_shift)
         if self.net.config.background:
             target = torch.cat([target, 1 - target.amax(1, keepdim=True)], 1)
             known = (state != IGNORED).all(1, keepdim=True)
@@ -66,10 +72,24 @@ class KeypointTask(pl.LightningModule):
         return target, state
 
     def losses(self, batch: Sample) -> dict[str, Tensor]:
-        """The step's ``loss`` and ``output`` (logits)."""
-        logits = self.forward(batch["image"])["logits"]
+        """The step's ``loss`` and ``output`` (logits), and the parts of the loss by name."""
+        found = self.forward(batch["image"])
+        logits = found["logits"]
         target, state = self.targets(batch, (logits.shape[-2], logits.shape[-1]))
-        return {"loss": heatmap_loss(self.cell_loss, logits, target, state), "output": logits}
+        parts = {"maps": self.map_loss(logits, target, state)}
+        parts |= self.visibility_loss(batch, found)
+        return {"loss": torch.stack(list(parts.values())).sum(), "output": logits, **parts}
+
+    def map_loss(self, logits: Tensor, target: Tensor, state: Tensor) -> Tensor:
+        """The loss of ``logits`` ``[B, S, C, h, w]`` against ``target`` ``[B, C, h, w]``, as ``state`` ``[B, C]`` asks."""
+        maps = logits if self.config.loss in ON_LOGITS else self.net.activate(logits)
+        return self.heatmap_loss(maps, target, state)
+
+    def visibility_loss(self, batch: Sample, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The part ``visibility`` of the loss, where the net has visibility; ``found`` is from :meth:`forward`."""
+        if "visibility" not in found:
+            return {}
+        return {"visibility": visibility_loss(found["visibility"], batch["points"], batch["visible"], self.net.config)}
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         loss = self.losses(batch)["loss"]
@@ -80,11 +100,19 @@ class KeypointTask(pl.LightningModule):
                 f"with {places}, ...)",
                 fix="Lower --lr, or train with --precision fp32",
             )
-        self.steps_taken += 1
-        self.epoch_loss = self.epoch_loss.to(loss.device) + loss.detach().float()
+        if self.config.accumulate > 1:
+            # Lightning divides by the batches of a whole step, which the epoch's last one may not be.
+            place = (batch_idx, int(self.trainer.num_training_batches), self.config.accumulate)
+            self.steps_taken += ends_step(*place)
+            scale = self.config.accumulate / batches_in_step(*place)
+        else:
+            self.steps_taken += 1
+            scale = 1.0
+        of_all = mean_over_ranks(loss.float())
+        self.epoch_loss = self.epoch_loss.to(loss.device) + of_all
         self.epoch_steps += 1
-        self.log("train_loss", loss, batch_size=len(batch["image"]))
-        return loss
+        self.log("train_loss", of_all, batch_size=len(batch["image"]))
+        return loss * scale
 
     def on_train_epoch_start(self) -> None:
         self.epoch_loss, self.epoch_steps = torch.zeros(()), 0
@@ -101,44 +129,46 @@ class KeypointTask(pl.LightningModule):
 
     def validation_step(self, batch: Sample, batch_idx: int) -> None:
         parts = self.losses(batch)
-        self.log("val_loss", parts["loss"], batch_size=len(batch["image"]))
         maps = self.net.activate(parts["output"][:, -1, : self.net.keypoints])
-        points = decode(maps, self.net.config.stride)[..., :2]
+        net = self.net.config
+        points = decode(maps, net.stride, net.label_shift, net.decoding)[..., :2]
         inverse = batch["inverse"]
         xy = points @ inverse[:, :, :2].transpose(1, 2) + inverse[:, None, :, 2]
-        self.found.append((batch["index"].cpu(), xy.cpu()))
+        labelled = int((batch["state"] != IGNORED).sum())
+        self.found.append((batch["index"].cpu(), xy.cpu(), float(parts["loss"]), labelled))
 
     def on_validation_epoch_end(self) -> None:
-        index = torch.cat([i for i, _ in self.found]).numpy()
-        xy = torch.cat([x for _, x in self.found]).double().numpy()
-        self.found.clear()
+        """PCK of all objects, and the mean loss of a labelled map, whichever process saw which."""
+        index, xy, loss = self._gathered()
+        self.log("val_loss", loss)
         result = pck(xy, self.validation.keypoints[index], self.lengths[index], self.config.threshold)
         self.log("val_pck", float(np.nan_to_num(result.total)), prog_bar=True)
+
+    def _gathered(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """Of all processes together: the objects seen, in ascending order, their points ``[N, K, 2]``, and the loss."""
+        points = torch.zeros(len(self.validation), self.net.keypoints, 2)
+        seen = torch.zeros(len(self.validation), dtype=torch.int32)
+        sums = torch.zeros(2, dtype=torch.float64)
+        for index, xy, loss, labelled in self.found:
+            points[index] = xy.float()
+            seen[index] += 1
+            sums += torch.tensor([loss * labelled, labelled], dtype=torch.float64)
+        self.found.clear()
+        points, seen, sums = sum_over_ranks(points), sum_over_ranks(seen), sum_over_ranks(sums)
+        if seen.max() > 1:
+            raise RuntimeError("the validation loaders show an object twice")
+        index = seen.nonzero()[:, 0]
+        return index.numpy(), points[index].double().numpy(), float(sums[0] / sums[1].clamp(min=1))
 
     # -- optimiser -------------------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> Any:
-        """AdamW; biases and batch norms are not decayed."""
-        decayed = [p for p in self.net.parameters() if p.ndim > 1]
-        others = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": decayed, "weight_decay": self.config.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=self.config.lr)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate_factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def learning_rate_factor(self, step: int) -> float:
-        """The learning rate at a step, as a share of the highest: a linear rise, then the schedule's course."""
-        rise = self.config.warmup * self.steps
-        if step < rise:
-            return 0.04 + 0.96 * step / rise
-        if self.config.schedule == "constant":
-            return 1.0
-        left = (step - rise) / max(self.steps - rise, 1)
-        floor = 1e-3 if self.config.schedule == "onecycle" else 0.02
-        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(left, 1.0)))
+        """The settings' optimiser, and the course of its learning rate from step to step."""
+        optimiser = build_optimiser(self.parameters(), self.config)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda step: learning_rate_factor(self.config, step, self.steps)
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     # -- resuming --------------------------------------------------------------------------------------------------
 
