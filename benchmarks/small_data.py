@@ -7,29 +7,24 @@ and from each start, and measures what it held out by blocks of frames that were
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import cv2
-import h5py
 import numpy as np
 import torch
 import tyro
 
-from posewright.annotations import Annotations, Image
+from posewright.annotations import Annotations, ReadOptions, read_annotations
 from posewright.annotations.tables import boxes_from_keypoints
 from posewright.files import write_text
-from posewright.media.pictures import read_picture
 from posewright.metrics import evaluate, parse_normaliser
 from posewright.reports.tables import print_table
-from posewright.skeleton import Skeleton
 from posewright.training.augment_config import AugmentConfig
 from posewright.training.config import TrainConfig
 from posewright.training.dataset import CropDataset
@@ -40,50 +35,28 @@ HERE = Path(__file__).resolve()
 DATA = Path(os.environ.get("POSEWRIGHT_DATA") or HERE.parents[2] / "shared" / "data") / "formats"
 
 
-def labelled_set(
-    names: list[str], files: list[Path], groups: list[str], points: np.ndarray, source: str
-) -> Annotations:
-    """A set of pictures with one object each; ``points`` are ``[N, K, 2]``, NaN where not labelled."""
-    known = np.isfinite(points).all(2)
-    keypoints = np.concatenate([np.nan_to_num(points), 2.0 * known[..., None]], 2)
-    sizes = [read_picture(f).shape for f in files]
-    images = [Image(str(f), w, h, group=g) for f, (h, w, _), g in zip(files, sizes, groups, strict=True)]
-    boxes = boxes_from_keypoints(keypoints, 1.4)
-    return Annotations(Skeleton(source, tuple(names)), images, np.arange(len(files)), keypoints, boxes, source=source)
+def in_blocks(labels: Annotations, blocks: list[str]) -> Annotations:
+    """The set with a group for each image, and the wider boxes that these figures have always been measured with."""
+    images = [replace(im, group=block) for im, block in zip(labels.images, blocks, strict=True)]
+    return replace(labels, images=images, boxes=boxes_from_keypoints(labels.keypoints, 1.4), area=None)
 
 
 def mouse(_: Path) -> Annotations:
     """DeepLabCut's open field: one video; blocks of six frames."""
-    root = DATA / "deeplabcut" / "openfield"
-    with next(root.glob("labeled-data/*/CollectedData_*.csv")).open() as file:
-        _scorer, parts, _coords, *rows = csv.reader(file)
-    files = [root / row[0] for row in rows]
-    points = np.array([[float(v or "nan") for v in row[1:]] for row in rows]).reshape(len(rows), -1, 2)
-    return labelled_set(parts[1::2], files, [f"block {i // 6}" for i in range(len(rows))], points, "mouse")
+    labels = read_annotations(DATA / "deeplabcut" / "openfield")
+    return in_blocks(labels, [f"block {i // 6}" for i in range(len(labels))])
 
 
 def fly(folder: Path) -> Annotations:
     """DeepPoseKit's flies, which come inside an HDF5 file; blocks of ten frames."""
-    with h5py.File(DATA / "deepposekit" / "fly.h5") as file:
-        pictures, points = np.asarray(file["images"]), np.asarray(file["annotations"], float)
-    with (DATA / "deepposekit" / "fly_skeleton.csv").open() as text:
-        names = [row["name"] for row in csv.DictReader(text)]
-    files = [folder / f"{i:03d}.png" for i in range(len(pictures))]
-    for name, picture in zip(files, pictures, strict=True):
-        cv2.imwrite(str(name), picture)
-    return labelled_set(names, files, [f"block {i // 10}" for i in range(len(files))], points, "fly")
+    labels = read_annotations(DATA / "deepposekit" / "fly.h5", options=ReadOptions(extract=folder / "pictures"))
+    return in_blocks(labels, [f"block {i // 10}" for i in range(len(labels))])
 
 
 def bee(_: Path) -> Annotations:
     """Bees from several videos: frames of one bee are a block."""
-    labels = json.loads((DATA / "bees" / "pose_dataset.json").read_text(encoding="utf-8"))
-    points = np.full((len(labels), 32, 2), np.nan)
-    for i, label in enumerate(labels):
-        for k, xy in label["keypoints"].items():
-            if min(xy) >= 0:
-                points[i, int(k)] = xy
-    files = [DATA / "bees" / label["path"] for label in labels]
-    return labelled_set([f"point_{k}" for k in range(32)], files, [f.name.split("_f")[0] for f in files], points, "bee")
+    labels = read_annotations(DATA / "bees")
+    return in_blocks(labels, [im.path.split("_f")[0] for im in labels.images])
 
 
 SETS: dict[str, Callable[[Path], Annotations]] = {"mouse": mouse, "fly": fly, "bee": bee}
@@ -142,8 +115,7 @@ def main(args: Args) -> None:
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         for name, seed in itertools.product(args.sets, range(args.seeds)):
-            (folder / name).mkdir(exist_ok=True)
-            labels = SETS[name](folder / name).with_splits(args.held_out, seed)
+            labels = SETS[name](folder / f"{name}_{seed}").with_splits(args.held_out, seed)
             held = labels.of_split("val")
             if args.objects:
                 held_or_kept = np.array([im.split == "val" for im in labels.images])
@@ -161,7 +133,7 @@ def main(args: Args) -> None:
                     device=args.device,  # type: ignore[arg-type]
                     threads=args.threads,
                     output=str(folder / f"{name}_{start}_{seed}"),
-                    # These readers know no left and right, so mirror images would teach wrong names.
+                    # The bees have no names to tell left and right by; no set is mirrored, so that the figures stay comparable.
                     augment=AugmentConfig(flip=0)
                     if name == "bee"
                     else AugmentConfig(rotation=180, rotation_share=1, flip=0),

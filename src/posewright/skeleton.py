@@ -24,7 +24,18 @@ COLOURS = {
 }
 """Link colours as RGB; the first three are the letters of the hourglass system's skeleton files."""
 
-NORMALISERS = ("torso", "head", "palm", "outer_eye_corners", "segment", "box", "hourglass", "fixed")
+NORMALISERS = (
+    "torso",
+    "head",
+    "palm",
+    "outer_eye_corners",
+    "segment",
+    "box",
+    "diagonal",
+    "box_area",
+    "hourglass",
+    "fixed",
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +45,8 @@ class Normaliser:
     Attributes:
         kind: one of :data:`NORMALISERS`. "torso", "palm", "outer_eye_corners" and "segment" are distances between two
             keypoints; "head" is the object's head size, or the distance between its two keypoints where none is
-            labelled; "box" is the longer side of the object's box; "hourglass" is the hourglass system's fixed length,
+            labelled; "box" is the longer side of the object's box, "diagonal" its diagonal, "box_area" the square root of its
+            area (what papers on faces call NME by box); "hourglass" is the hourglass system's fixed length,
             a tenth of the side of its crop (1.25 boxes); "fixed" is ``length`` pixels of the picture.
         keypoints: the names of the two keypoints, where the kind needs them.
         length: pixels, for "fixed".
@@ -298,6 +310,7 @@ _SIDES = (
     re.compile(r"(?:^|(?<=[_\-. ]))([lrLR])(?=$|[_\-. ])"),  # l_knee, knee.R
     re.compile(r"^([LR])(?=[A-Z])"),  # RKnee
     re.compile(r"(?<=[a-z])([LR])$"),  # kneeL
+    re.compile(r"^(?i:(left|right))"),  # leftear
 )
 """How names tell a side, from the plainest to the shortest."""
 

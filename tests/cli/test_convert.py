@@ -221,3 +221,36 @@ def test_loads_only_what_it_needs(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1:] == ["set()"], done.stderr
+
+
+def test_split_parts_the_set_anew(tmp_path, capsys):
+    content = coco_dict()
+    content["images"] = [
+        {"id": i, "file_name": f"{'ab'[i % 2]}/{i}.jpg", "width": 9, "height": 9, "split": "test"} for i in range(40)
+    ]
+    content["annotations"] = []
+    source = save_json(tmp_path / "labels.json", content)
+
+    def parted(*more: object) -> list[str | None]:
+        code, _, err = run(capsys, source, "-o", tmp_path / "o.json", *more)
+        assert (code, err) == (0, "")
+        return [im.split for im in read_annotations(tmp_path / "o.json").images]
+
+    first = parted("--split", "0.8,0.1,0.1")
+    assert [first.count(s) for s in ("train", "val", "test")] == [32, 4, 4]
+    assert first == parted("--split", "0.8,0.1,0.1")
+    assert first != parted("--split", "0.8,0.1,0.1", "--seed", 1)
+    by_folder = parted("--split", "0.5,0.5", "--split-by", "folder")
+    assert len(set(by_folder[::2])) == len(set(by_folder[1::2])) == 1
+    assert set(by_folder) == {"train", "val"}
+    (tmp_path / "o.json").unlink()
+    for more, says in (
+        (("--split", "0.9"), "has 1 shares"),
+        (("--split", "0.9,0.1", "--split-by", "colour"), "cannot be split by 'colour'"),
+        (("--split-by", "folder"), "--split-by needs --split"),
+        (("--split", "0.4,0.3,0.3", "--split-by", "folder"), "2 groups of pictures that stay together, for 3 splits"),
+    ):
+        code, _, err = run(capsys, source, "-o", tmp_path / "o.json", *more)
+        assert (code, err.count("\n")) == (2, 1)
+        assert says in err
+        assert not (tmp_path / "o.json").exists()

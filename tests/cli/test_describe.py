@@ -83,6 +83,7 @@ def test_a_model_file_needs_no_torch(tmp_path):
         (["hourglas_s2"], "Did you mean 'hourglass_s2'?"),
         (["nowhere/model.onnx"], "does not exist"),
         (["hourglass_s1_nano", "--input-size", "50"], "does not fit the net"),
+        (["hourglass_s1_nano", "--input-size", "auto"], "neither a number nor HEIGHTxWIDTH"),
         (["hourglass_s1_nano", "--keypoints", "-2"], "--keypoints must be at least 1"),
         (["hourglass_s1_nano", "--layer", "stem"], "Add --picture FILE"),
         (["hourglass_s1_nano", "--maximise", "stem.cnv"], "Did you mean 'stem.conv'?"),

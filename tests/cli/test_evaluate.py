@@ -193,6 +193,46 @@ def test_results_of_another_tool(place, capsys):
     assert "1 of 6 objects have no prediction" in capsys.readouterr().out
 
 
+def test_average_precision_takes_every_detection(place, capsys):
+    """A spare detection that scores higher than the right one costs AP, though PCK does not see it."""
+    rows = as_results("labels.json")
+    for row in as_results("labels.json", (60, 0)):
+        rows.append(row | {"score": 2.0})
+    (place / "r.json").write_text(json.dumps(rows))
+    assert main(["evaluate", "r.json", "labels.json", "--sigmas", "0.05", "--json", "figures.json"]) == 0
+    got = figures()
+    assert got["metrics"]["PCK@0.1"] == 1
+    assert got["metrics"]["AP"] == pytest.approx(0.5, abs=1e-6)
+    assert got["metrics"]["AR"] == 1
+    assert any("12 detections on 7 pictures for 6 objects" in line for line in got["conventions"])
+    assert "AP 0.500, AP50 0.500" in capsys.readouterr().out
+    assert main(["evaluate", "r.json", "labels.json", "--json", "figures.json"]) == 0
+    assert "AP" not in figures()["metrics"]
+
+
+def test_a_model_has_an_average_precision_too(place):
+    """That of its own results file."""
+    lamp_model(place / "lamp.onnx")
+    assert main(["evaluate", "lamp.onnx", "labels.json", "--sigmas", "0.05,0.06,0.07", "--json", "a.json"]) == 0
+    results = "evaluation/lamp/results.json"
+    assert main(["evaluate", results, "labels.json", "--sigmas", "0.05,0.06,0.07", "--json", "b.json"]) == 0
+    a, b = figures("a.json")["metrics"], figures("b.json")["metrics"]
+    assert a["AP"] > 0.9
+    assert {n: a[n] for n in ("AP", "AR")} == pytest.approx({n: b[n] for n in ("AP", "AR")}, abs=1e-6)
+
+
+def test_the_table_of_the_hourglass_system(place, capsys):
+    (place / "r.json").write_text(json.dumps(as_results("labels.json")))
+    assert main(["evaluate", "r.json", "labels.json", "--protocol", "hourglass", "--json", "figures.json"]) == 0
+    got = figures()["protocol"]
+    assert (got["name"], got["PCK"], got["n"]) == ("hourglass PCK", 1, 18)
+    assert "in heatmap cells of a 256 x 256 input: distance < 3.2 cells" in capsys.readouterr().out
+    assert "hourglass PCK" in (place / "evaluation" / "r" / "report.html").read_text()
+    lamp_model(place / "lamp.onnx")
+    assert main(["evaluate", "lamp.onnx", "labels.json", "--protocol", "hourglass", "--json", "figures.json"]) == 0
+    assert (figures()["protocol"]["input_size"], figures()["protocol"]["PCK"]) == ([96, 96], 1)
+
+
 def test_hidden_keypoints_can_be_left_out(place):
     (place / "r.json").write_text(json.dumps(as_results("labels.json")))
     assert main(["evaluate", "r.json", "labels.json", "--visible-only", "--json", "figures.json"]) == 0
@@ -258,6 +298,10 @@ def bad_results(text):
         (None, ["lamp.onnx", "labels.json", "--normaliser", "bx"], "unknown normaliser 'bx'. Did you mean 'box'"),
         (None, ["lamp.onnx", "labels.json", "--normaliser", "segment:red,bleu"], "Did you mean 'blue'"),
         (None, ["lamp.onnx", "labels.json", "--normaliser", "head"], "no object has a head size"),
+        (None, ["lamp.onnx", "labels.json", "--sigmas", "0.1,0.2"], "--sigmas has 2 numbers; give one, or 3"),
+        (None, ["lamp.onnx", "labels.json", "--sigmas", "wide"], "sigmas 'wide' are not numbers"),
+        (None, ["lamp.onnx", "labels.json", "--sigmas", "-1"], "each must be above 0"),
+        (None, ["lamp.onnx", "labels.json", "--protocol", "mpii"], "needs MPII's joints; 'lamp' lacks"),
         (None, ["lamp.onnx", "labels.json", "--limit", "0"], "--limit below 1"),
         (None, ["lamp.onnx", "labels.json", "--batch-size", "0"], "batch size must be at least 1"),
         (None, ["lamp.onnx", "labels.json", "--device", "abacus"], "unknown device 'abacus'"),

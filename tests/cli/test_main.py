@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -103,6 +105,17 @@ def test_train_bad_input(capsys, tmp_path):
     empty = labels(tmp_path, images=[], annotations=[])
     assert "labels.json" in complaint(capsys, "train", "--data", empty, *run)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_resumed_run_ends_with_its_own_settings(capsys, monkeypatch):
+    import posewright.training.fit as training
+
+    own = SimpleNamespace(training={"config": {"threshold": 0.05, "data": "mine.json"}})
+    monkeypatch.setattr(training, "fit", lambda settings, resume: training.Run(Path("runs/x"), own, 0.5, 60.0))
+    assert main(["train", "-o", "runs/x", "--resume"]) == 0
+    said = capsys.readouterr().out
+    assert "PCK@0.05 0.500" in said
+    assert "Next: posewright evaluate runs/x mine.json" in said
 
 
 def test_train_with_a_broken_config(capsys, tmp_path):

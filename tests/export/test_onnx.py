@@ -97,9 +97,10 @@ def test_the_unfused_checkpoint_and_the_file_agree(flip, tmp_path, discs):
         assert np.allclose(a.score, b.score, atol=1e-4)
 
 
-def test_a_file_that_differs_from_its_net_is_not_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx_export, "TOLERANCE", -1.0)
-    with pytest.raises(PosewrightError, match="off by"):
+@pytest.mark.parametrize(("limit", "what"), [("TOLERANCE", "off by .* px"), ("TOLERANCE_MAP", "heat maps are off by")])
+def test_a_file_that_differs_from_its_net_is_not_written(limit, what, tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_export, limit, -1.0)
+    with pytest.raises(PosewrightError, match=what):
         export_onnx(fresh(), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
 

@@ -84,6 +84,16 @@ def test_slim_heads_by_switch(tmp_path):
         import_weights(path, net=("activtion=relu",))
 
 
+def test_settings_asked_for_that_the_file_has_no_weights_for(tmp_path):
+    path = saved(cpm_arrays("hand", 3, 2), tmp_path)
+    with pytest.raises(
+        PosewrightError, match=r"a\.pkl: has nothing for stages\.3\.conv1\.bias, .* of the net asked for"
+    ):
+        import_weights(path, net=("stages=4",))
+    with pytest.raises(PosewrightError, match=r"'Mconv1_stage3': has no place in a net of the settings asked for"):
+        import_weights(path, net=("stages=2",))
+
+
 # -- bad pickles ------------------------------------------------------------------------------------------------------
 
 
@@ -105,6 +115,7 @@ def without(arrays, *names):
         ),
         (lambda a: a | {"conv2_1": np.ones((3, 64))}, r"'conv2_1': is \[3, 64\], no kernel"),
         (lambda a: a | {"conv2_1_b": np.full(128, np.inf)}, "'conv2_1_b': holds values that are no numbers"),
+        (lambda a: a | {"conv4_3_CPM": np.ones((0, 3, 512, 1 << 40))}, "whose shapes fit no pose machine"),
         (lambda a: a | {"Mconv1_stage2": np.ones((7, 7, 140, 128))}, "whose shapes fit no pose machine"),
     ],
 )

@@ -202,6 +202,34 @@ def test_a_hostile_pickle_is_refused_by_name_and_runs_nothing(case, tmp_path, mo
     assert not {m for m in set(sys.modules) - modules if not m.startswith("numpy")}
 
 
+def endless(times: int = 90) -> bytes:
+    """A tuple that holds one tuple twice, which holds one tuple twice, and so on: 2 to the 90th empty ones in all."""
+    return b")" + b"2\x86" * times
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"\x80\x04}" + endless() + b"Ns.", "holds a dict with a tuple for a name"),
+        (b"\x80\x04}(" + endless() + b"Nu.", "holds a dict with a tuple for a name"),
+        (b"(" + endless() + b"Nd.", "holds a dict with a tuple for a name"),
+        (b"\x80\x04cnumpy\ndtype\n" + endless() + b"\x85R.", "an array of type tuple, not of numbers"),
+        (b"\x80\x04c_codecs\nencode\n" + text("a") + endless() + b"\x86R.", "asks for the encoding tuple"),
+    ],
+)
+def test_what_would_take_for_ever_to_hash_or_to_print_is_refused_at_once(data, says, tmp_path):
+    with pytest.raises(PosewrightError, match=says):
+        read_pickle(written(data, tmp_path))
+
+
+def test_a_text_that_many_arrays_share_is_kept_once(tmp_path):
+    """Python 2's bytes are text to Python 3: a small file can say a thousand times "the same megabytes again"."""
+    arrays = {"a": np.zeros(1_000_000, np.uint8)}
+    arrays |= {f"a{i}": arrays["a"] for i in range(500)}
+    found = read_pickle(written(pickle.dumps(arrays, 2), tmp_path))
+    assert len({a.__array_interface__["data"][0] for a in found.values()}) == 1
+
+
 def test_the_witness_works(tmp_path):
     """The attacks are real: Python's own unpickler falls for them."""
     witness = tmp_path / "witness"

@@ -187,6 +187,66 @@ def test_files_that_are_no_hourglass(tmp_path):
     refused(whole, "its model_config cannot be understood")
 
 
+def test_files_that_claim_what_they_do_not_hold(tmp_path, monkeypatch):
+    layers = keras_layers(random_net(stacks=1))
+    whole = write_keras(tmp_path / "a.h5", layers)
+    name, place = "hg0_conv_1x1_1", "hg0_conv_1x1_1/hg0_conv_1x1_1/kernel:0"
+
+    def changed(change):
+        copy = tmp_path / "b.h5"
+        copy.write_bytes(whole.read_bytes())
+        with h5py.File(copy, "a") as file:
+            del file[place]
+            change(file)
+        return copy
+
+    path = changed(lambda f: f.create_dataset(place, (1 << 20, 1 << 20), "f4", chunks=(64, 64)))
+    assert path.stat().st_size < 2 * whole.stat().st_size
+    refused(path, f"'{name}/kernel:0' is float32 .*, no weight of a net")
+    refused(changed(lambda f: f.create_dataset(place, dtype="f4", data=h5py.Empty("f4"))), "lacks the weight")
+    (tmp_path / "secret").write_bytes(bytes(1024))
+    outside = [(str(tmp_path / "secret"), 0, 1024)]
+    refused(changed(lambda f: f.create_dataset(place, (1, 1, 16, 16), "f4", external=outside)), "in another file")
+
+    def link(file):
+        file[place] = h5py.ExternalLink("a.h5", place)
+
+    refused(changed(link), "keeps 'hg0_conv_1x1_1/kernel:0' in another file")
+
+    def flat(file):
+        del file[name]
+        file[name] = np.zeros(3)
+
+    def flat_all(file):
+        file["model_weights"] = np.zeros(3)
+
+    refused(changed(flat), f"lists a layer '{name}' that is not in it")
+    refused(changed(flat_all), "Keras has saved no weights in it")
+    monkeypatch.setattr("posewright.legacy.keras_h5.MOST_TOGETHER", 5000)
+    refused(whole, "claims more numbers than any such net has")
+
+
+@pytest.mark.parametrize(
+    ("stack", "says"), [("999999999", "names layers of 1000000000 stacks"), ("9" * 5000, "lists a")]
+)
+def test_no_net_is_built_because_a_name_says_so(stack, says, tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        name = f"hg{stack}_x"
+        file.attrs["layer_names"] = np.array([name.encode()])
+        if len(stack) < 99:
+            file.create_group(name).attrs["weight_names"] = np.array([b"kernel:0"])
+            file[f"{name}/kernel:0"] = np.zeros(3, np.float32)
+    refused(path, says)
+
+
+def test_settings_asked_for_that_the_file_has_no_weights_for(tmp_path):
+    path = write_keras(tmp_path / "a.h5", keras_layers(random_net(stacks=2)))
+    refused(path, "lacks layers hg1_conv_1x1_2, hg1_conv_1x1_3$", net=("stacks=3",))
+    refused(path, "has nothing for .* of the net asked for$", net=("poolings=4",))
+    refused(path, "has layers that no such hourglass has: hg1_downsample_1_conv_1x1_1, ", net=("stacks=1",))
+
+
 @pytest.mark.parametrize("share", [0.0005, 0.1, 0.6, 0.999])
 def test_a_file_cut_short_is_refused(share, tmp_path):
     path = write_keras(tmp_path / "a.h5", keras_layers(random_net(stacks=1)), size=(64, 64))
@@ -205,6 +265,9 @@ def test_sizes_and_settings_that_do_not_fit(tmp_path):
     path = write_keras(tmp_path / "a.h5", keras_layers(random_net(stacks=1)), size=(64, 96))
     assert import_weights(path).checkpoint.rule.size == (96, 64)
     assert import_weights(path, size=(128, 64)).checkpoint.rule.size == (64, 128)
+    path = write_keras(tmp_path / "large.h5", keras_layers(random_net(stacks=1)), size=(320_000, 64))
+    refused(path, "an input of 320000x64 pixels is too large")
+    path = write_keras(tmp_path / "b.h5", keras_layers(random_net(stacks=1)), size=(64, 96))
     with pytest.raises(PosewrightError, match="Use multiples of 32"):
         import_weights(path, size=(100, 100))
     with pytest.raises(PosewrightError, match="no setting 'stride'"):

@@ -126,3 +126,14 @@ def test_a_skeleton_without_the_keypoints_is_told_so():
     other = Skeleton("x", ("a", "b"))
     with pytest.raises(PosewrightError, match="no keypoint 'neck'"):
         normaliser_lengths((np.zeros((1, 2, 3)), [[0, 0, 1, 1]], None), other, Normaliser("segment", ("neck", "a")))
+
+
+@pytest.mark.parametrize(("kind", "length"), [("box", 40), ("diagonal", 50), ("box_area", np.sqrt(1200))])
+def test_lengths_of_the_box(kind, length):
+    """A box of 30 x 40, by hand; keypoints do not matter."""
+    skeleton = Skeleton("dot", ("dot",))
+    normaliser = parse_normaliser(kind, skeleton)
+    got = normaliser_lengths((np.zeros((1, 1, 3)), [[5, 5, 35, 45]], None), skeleton, normaliser)
+    assert got.tolist() == pytest.approx([length])
+    with pytest.raises(PosewrightError, match="does not name two keypoints"):
+        parse_normaliser(f"{kind}:dot,dot", skeleton)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posewright.geometry import Similarity
-from posewright.models.heatmaps import decode, encode
+from posewright.models.heatmaps import decode, encode, moved
 
 INSIDE, BORDER = 0.05, 0.1
 """Largest round-trip error in cells: where the peak lies two cells inside the map, and anywhere on it."""
@@ -44,6 +44,16 @@ def test_round_trip(box, size, stride, sigma, rotation, flip, data):
     inside = ((cell >= 2) & (cell <= cells - 3)).all()
     assert error < (INSIDE if inside else BORDER)
     assert abs(score - 1) < 0.01
+
+
+def test_points_are_moved_exactly_in_mixed_precision():
+    generator = torch.Generator().manual_seed(0)
+    points, matrix = 250 * torch.rand(4, 7, 2, generator=generator), 9 * torch.rand(4, 2, 3, generator=generator)
+    expected = torch.einsum("bij,bkj->bki", matrix[:, :, :2], points) + matrix[:, None, :, 2]
+    with torch.autocast("cpu", torch.bfloat16):
+        found, by_one = moved(points, matrix), moved(points, matrix[0])
+    assert torch.allclose(found, expected, rtol=1e-6)
+    assert torch.equal(by_one[0], found[0])
 
 
 def test_targets_are_full_gaussians_cut_only_by_the_edge():

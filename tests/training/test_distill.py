@@ -153,6 +153,19 @@ def test_points_become_maps_that_count_by_their_score(monkeypatch):
     assert torch.allclose(maps[:, 0], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("points_only", [False, True])
+def test_targets_are_as_exact_in_mixed_precision(monkeypatch, points_only):
+    lesson, _ = lesson_for(Oracle(CropRule((96, 96)), points_only), monkeypatch=monkeypatch)
+    points = torch.tensor([[[30.3, 40.7, 0.9], [61.2, 50.1, 0.3], [81.4, 13.9, 0.5]]])
+    maps = encode(points[..., :2], torch.ones(1, 3, dtype=torch.bool), (24, 24), 4, 1.5)
+    seen = Seen(None if points_only else maps[:, None], points)
+    plain, _ = lesson.targets(seen)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed, _ = lesson.targets(seen)
+    assert mixed.dtype == torch.float32
+    assert torch.equal(mixed, plain)
+
+
 def test_the_background_is_made_where_the_teacher_has_none(monkeypatch):
     net = build_net(preset("hourglass_s1_nano", channels=16, activation="sigmoid", background=True), 3)
     lesson, _ = lesson_for(Oracle(), net=net, monkeypatch=monkeypatch)
@@ -201,6 +214,15 @@ def test_what_only_one_of_both_knows_is_learned_from_it_alone(discs, monkeypatch
     task, batch = student(discs, monkeypatch, alpha=0.0)
     task.losses(batch)["loss"].backward()
     assert torch.allclose(gradient[2], task.net.predictors()[-1].weight.grad[2], rtol=1e-3)
+
+
+def test_a_teachers_maps_are_heard_within_0_and_1(discs, monkeypatch):
+    """Below 0, as those of linear nets may be, a weighted loss would pay for being far from them."""
+    wild = Seen(3 * torch.rand(4, 1, 3, 16, 16) - 1, torch.zeros(4, 3, 3))
+    task, batch = student(discs, monkeypatch, alpha=1.0)
+    monkeypatch.setattr(Oracle, "__call__", lambda self, image: wild)
+    maps, _ = task._word(batch)
+    assert (maps.min(), maps.max()) == (0, 1)
 
 
 def test_labels_that_call_for_silence_have_the_last_word(discs, monkeypatch):

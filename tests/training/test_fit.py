@@ -18,8 +18,11 @@ import torch
 from helpers.discs import DISCS, draw_discs
 from posewright.errors import PosewrightError
 from posewright.models.checkpoint import load_checkpoint
+from posewright.models.heatmaps import encode
+from posewright.models.presets import build_net, preset
 from posewright.training.augment_config import AugmentConfig
 from posewright.training.config import TrainConfig
+from posewright.training.dataset import DRAWN
 from posewright.training.fit import fit
 from posewright.training.presence import fit_presence
 from posewright.training.task import KeypointTask
@@ -212,11 +215,37 @@ def test_presence_is_a_logistic_of_the_mean_score():
         ({"lr": -1.0}, "lr must be above 0"),
         ({"val_share": 1.0}, "val_share"),
         ({"ema": 1.0}, "ema"),
+        ({"seed": -1}, "seed must not be below 0"),
+        ({"threads": -1}, "threads must not be below 0"),
+        ({"workers": -2}, "workers must not be below -1"),
+        ({"checkpoint_minutes": 0.0}, "checkpoint_minutes must be above 0"),
     ],
 )
 def test_settings_are_checked(change, message):
     with pytest.raises(PosewrightError, match=message):
         replace(SMALL, **change)
+
+
+def test_what_a_resumed_run_does_not_heed_is_named():
+    own = replace(SMALL, lr=1e-4, output="runs/own")
+    assert TrainConfig(output="runs/own").differing(own) == []
+    assert replace(own, epochs=9, loss="mse").differing(own) == ["epochs", "loss"]
+
+
+def test_mixed_precision_leaves_points_their_precision(discs, monkeypatch):
+    """A product of matrices is computed in 16 bits there: points would be pixels off."""
+    task = KeypointTask(build_net(preset("hourglass_s1_nano", channels=16, activation="sigmoid"), 3), SMALL, discs, 1)
+    points = torch.tensor([[[30.2, 41.7], [12.3, 50.9], [22.2, 17.1]]])
+    maps = encode(points, torch.ones(1, 3, dtype=torch.bool), (16, 16), 4, 1.5).clamp(1e-6, 1 - 1e-6)
+    monkeypatch.setattr(task, "losses", lambda batch: {"loss": torch.zeros(()), "output": maps.logit()[:, None]})
+    inverse = torch.tensor([[[7.3, 0.4, 801.2], [-0.4, 7.3, 333.3]]])
+    batch = {"index": torch.tensor([0]), "inverse": inverse, "state": torch.full((1, 3), DRAWN)}
+    with torch.autocast("cpu", torch.bfloat16):
+        task.validation_step(batch, 0)
+    found = task.found[0][1]
+    assert found.dtype == torch.float32
+    expected = points @ inverse[0, :, :2].T + inverse[0, :, 2]
+    assert (found - expected).abs().max() < 0.5
 
 
 def test_yaml_settings(tmp_path):

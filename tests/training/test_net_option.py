@@ -83,6 +83,7 @@ def test_a_net_of_a_family_that_nothing_could_read_again():
     [
         (("channels=many",), "'channels' is a whole number, not 'many'"),
         (("chanels=8",), "Did you mean 'channels'"),
+        (("scale=inf",), "'scale' is a number, not 'inf'"),
         (("channels",), "'channels' is no setting of a net"),
         (("order=bn_conv",), "unknown order of layers"),
     ],

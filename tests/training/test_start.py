@@ -164,6 +164,8 @@ def test_a_start_that_is_no_checkpoint(tmp_path):
 
 def test_rules():
     assert [batch_for(n) for n in (1, 3, 35, 90, 255, 256, 10_000)] == [1, 3, 4, 8, 16, 32, 32]
+    # As many as the devices can share, and never more than there are.
+    assert [batch_for(n, ranks) for n, ranks in ((35, 2), (35, 3), (3, 2), (5, 4), (256, 8))] == [4, 6, 2, 4, 32]
     assert [epochs_for(n) for n in (1, 39, 100, 1000, 9000, 100_000)] == [300, 300, 190, 60, 20, 20]
     assert model_for(50, "cpu") == model_for(50, "cuda") == model_for(10**5, "cpu") == "hourglass_s1_tiny"
     assert model_for(5000, "cuda") == "hourglass_s2_tiny"
@@ -203,6 +205,13 @@ def test_what_a_person_says_wins(discs, capsys):
     given = small_run()
     assert settle(given, discs, "cpu") == (given, None)
     assert capsys.readouterr().out == ""
+
+
+def test_nobody_is_told_of_a_preset_where_the_net_is_given(discs, capsys):
+    settle(TrainConfig(), discs, "cpu", own_net=True)
+    said = capsys.readouterr().out
+    assert "300 epochs" in said
+    assert "hourglass" not in said
 
 
 def test_a_batch_larger_than_the_data(discs):

@@ -232,6 +232,9 @@ def test_onnx_files_that_cannot_teach(tmp_path):
     path = foreign(tmp_path / "f.onnx", "flat")
     with pytest.raises(PosewrightError, match=r"returns neither heat maps nor keypoints: out \[1, 18432\]"):
         load_teacher(str(path), DistillConfig(), student=SPOTS, rule=RULE)
+    narrow = foreign(tmp_path / "n.onnx", "maps", shape=(96, 16))  # peaks are found in windows of 5 x 5 cells
+    with pytest.raises(PosewrightError, match=r"returns neither heat maps nor keypoints: out \[1, 3, 24, 4\]"):
+        load_teacher(str(narrow), DistillConfig(), student=SPOTS, rule=RULE)
     path = spot_model(tmp_path / "s.onnx")
     with pytest.raises(PosewrightError, match="an ONNX file, whose features cannot be seen"):
         load_teacher(str(path), DistillConfig(target="features"), student=SPOTS, rule=RULE)

@@ -21,7 +21,7 @@ import numpy as np
 
 from posewright.annotations.coco_objects import object_columns
 from posewright.annotations.coco_write import write
-from posewright.annotations.json_file import head, is_number, kept_rows, load_json
+from posewright.annotations.json_file import head, is_number, kept_rows, load_json, maps_ids_to_pictures
 from posewright.annotations.pictures import (
     USUAL_FOLDERS,
     choose_root,
@@ -44,7 +44,8 @@ _KEYS = re.compile(rb'"(images|annotations|categories|licenses|info)"\s*:')
 
 def _is_coco(path: Path) -> bool:
     start = head(path)
-    return start.startswith(b"{") and _KEYS.search(start) is not None
+    # Animal-Pose's file has COCO's keys, but maps ids to pictures.
+    return start.startswith(b"{") and _KEYS.search(start) is not None and not maps_ids_to_pictures(path)
 
 
 def _label_files(folder: Path) -> list[Path]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posewright.annotations.tables import Annotations
+from posewright.errors import PosewrightError
 
 BITS = 256
 NEAR = 40
@@ -66,3 +69,116 @@ def without_duplicates_of(
     for part in np.array_split(others, max(1, len(others) // 2000)):
         keep[part] = (hamming(hashes[part], hashes[held]) > near).all(1) if held.any() else True
     return annotations.subset(keep), [annotations.images[i].path for i in np.flatnonzero(~keep)]
+
+
+# -- a whole set ------------------------------------------------------------------------------------------------------
+
+_BLOCK = 1000
+"""Pictures whose hashes are compared with all others at once: a few dozen megabytes for a set of ten thousand."""
+
+
+@dataclass(frozen=True)
+class Hashed:
+    """The pictures of a set as they were found on disk.
+
+    Attributes:
+        images: ``[M]`` indices of those that could be read.
+        hashes: ``[M, 32]``, see :func:`difference_hash`.
+        sizes: ``[M, 2]`` their width and height in pixels.
+        unreadable: why each of the others could not be, by index. Frames of videos are in neither.
+    """
+
+    images: NDArray[np.int64]
+    hashes: NDArray[np.uint8]
+    sizes: NDArray[np.int64]
+    unreadable: dict[int, PosewrightError]
+
+
+def hash_images(annotations: Annotations, progress: Callable[[int], None] | None = None) -> Hashed:
+    """Read every picture of a set, several at a time; one that cannot be read stops nothing.
+
+    Args:
+        annotations: the set; frames of videos are passed over.
+        progress: called with 1 after each picture.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from posewright.media.pictures import read_picture
+
+    def look(i: int) -> tuple[NDArray[np.uint8], tuple[int, int]] | PosewrightError:
+        try:
+            picture = read_picture(annotations.image_path(i))
+        except PosewrightError as error:
+            return error
+        return difference_hash(picture), (picture.shape[1], picture.shape[0])
+
+    wanted = [i for i, im in enumerate(annotations.images) if im.frame is None]
+    hashes, sizes, read, unreadable = [], [], [], {}
+    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    try:
+        for i, seen in zip(wanted, pool.map(look, wanted)):
+            if isinstance(seen, PosewrightError):
+                unreadable[i] = seen
+            else:
+                read.append(i)
+                hashes.append(seen[0])
+                sizes.append(seen[1])
+            if progress is not None:
+                progress(1)
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupt must not wait for the pictures still queued
+    return Hashed(
+        np.array(read, np.int64),
+        np.array(hashes, np.uint8).reshape(-1, BITS // 8),
+        np.array(sizes, np.int64).reshape(-1, 2),
+        unreadable,
+    )
+
+
+def clusters(hashes: NDArray[np.uint8], near: int = NEAR) -> NDArray[np.int64]:
+    """Which pictures belong together, ``[M]`` cluster numbers from 0: those joined by a chain of near-duplicates."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    label = np.arange(len(hashes), dtype=np.int64)
+    for start in range(0, len(hashes), _BLOCK):
+        a, b = np.nonzero(hamming(hashes[start : start + _BLOCK], hashes[start:]) <= near)
+        # Joining the clusters found so far block by block keeps the graph small where thousands of frames look alike.
+        pairs = np.unique(np.stack([label[a + start], label[b + start]]), axis=1)
+        graph = coo_array((np.ones(pairs.shape[1], bool), (pairs[0], pairs[1])), shape=(len(hashes),) * 2)
+        label = connected_components(graph, directed=False)[1][label].astype(np.int64)
+    return np.unique(label, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A picture of a later split (train, val, test in this order) that is nearly the same as one of an earlier.
+
+    Attributes:
+        image: index of the picture.
+        other: index of the nearest one in an earlier split.
+        bits: how many of 256 bits of their hashes differ.
+    """
+
+    image: int
+    other: int
+    bits: int
+
+
+def across_splits(annotations: Annotations, hashed: Hashed, near: int = NEAR) -> list[Twin]:
+    """The pictures that are nearly the same as one in an earlier split, the most alike first."""
+    rank = {"train": 0, "val": 1, "test": 2}
+    place = np.array([rank.get(annotations.images[i].split or "", -1) for i in hashed.images], int)
+    twins = []
+    for later in (1, 2):
+        mine, earlier = np.flatnonzero(place == later), np.flatnonzero((place >= 0) & (place < later))
+        if not len(earlier):
+            continue
+        for start in range(0, len(mine), _BLOCK):
+            rows = mine[start : start + _BLOCK]
+            bits = hamming(hashed.hashes[rows], hashed.hashes[earlier])
+            nearest = bits.argmin(1)
+            for row, column, apart in zip(rows, nearest, bits.min(1)):
+                if apart <= near:
+                    twins.append(Twin(int(hashed.images[row]), int(hashed.images[earlier[column]]), int(apart)))
+    return sorted(twins, key=lambda t: (t.bits, t.image))

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posewright.annotations.hourglass_write import DOWN, HEAD, KNOWN_SETS, SCALE, known_set, losses, write
+from posewright.annotations.hourglass_write import HEAD, KNOWN_SETS, known_set, losses, scaled_boxes, write
 from posewright.annotations.json_file import head, is_number, kept_rows, load_json, number_rows
 from posewright.annotations.pictures import (
     USUAL_FOLDERS,
@@ -233,9 +233,7 @@ def _columns(rows: list[dict[str, Any]], count: int) -> tuple[dict[str, Any], di
     unplaced = np.array(unsaid, bool) | (centre[:, 0] == -1)
     for i in np.flatnonzero(~unplaced & (scale <= 0)):
         problems.setdefault(int(i), f"scale_provided is {scale[i]:g}: a box of no area")
-    middle = centre - one_based[:, None] + np.stack([np.zeros_like(scale), DOWN * scale], 1)
-    half = (SCALE / 2 * scale)[:, None]
-    square = np.concatenate([middle - half, middle + half], 1)
+    square = scaled_boxes(centre - one_based[:, None], scale)
     placed = np.where(unplaced[:, None], boxes_from_keypoints(keypoints), square)
     boxless = np.array([o.get("box") is None for o in own], bool)
     boxes[boxless] = placed[boxless]

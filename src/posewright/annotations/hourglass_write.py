@@ -32,6 +32,14 @@ def known_set(dataset: str) -> str:
     return {"MPII": "MPI"}.get(name, name) if name in ("COCO", "MPI", "MPII") else ""
 
 
+def scaled_boxes(objpos: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The squares ``[N, 4]`` that ``objpos`` ``[N, 2]`` and ``scale_provided`` ``[N]`` stand for, in the frame of
+    ``objpos``: a margin of 1.25 makes the system's crops of them."""
+    centre = objpos + np.stack([np.zeros_like(scale), DOWN * scale], 1)
+    half = (SCALE / 2 * scale)[:, None]
+    return np.concatenate([centre - half, centre + half], 1)
+
+
 def losses(annotations: Annotations) -> list[str]:
     """What the format has no place for."""
     lines = []

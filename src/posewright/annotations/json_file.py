@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,15 @@ def head(path: Path, size: int = 8192) -> bytes:
             return file.read(size).removeprefix(b"\xef\xbb\xbf").lstrip()
     except OSError:
         return b""
+
+
+_PICTURES_BY_ID = re.compile(rb'"images"\s*:\s*\{\s*"\d+"\s*:\s*"')
+
+
+def maps_ids_to_pictures(path: Path) -> bool:
+    """Whether a JSON file's ``images`` map ids to names, as Animal-Pose's do; COCO's are a list of objects."""
+    start = head(path)
+    return start.startswith(b"{") and _PICTURES_BY_ID.search(start) is not None
 
 
 @contextmanager

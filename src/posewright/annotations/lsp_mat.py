@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from posewright.annotations.mat_file import load_mat, mat_variables
 from posewright.annotations.pictures import emptied_images, fill_sizes, without_images
 from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints, far_outside
@@ -41,13 +41,13 @@ _ASK = (
 
 def _mat_file(source: Path) -> Path | None:
     if source.is_file():
-        return source if source.suffix.lower() == ".mat" else None
+        return source if source.suffix.lower() == ".mat" and "RELEASE" not in mat_variables(source) else None
     path = source / "joints.mat"
     return path if path.is_file() else None
 
 
 def detect(source: Path) -> bool:
-    """Whether ``source`` is a ``.mat`` file or a folder with ``joints.mat``."""
+    """Whether ``source`` is a ``.mat`` file (other than MPII's) or a folder with ``joints.mat``."""
     return _mat_file(source) is not None
 
 
@@ -92,18 +92,7 @@ def read(source: Path, options: ReadOptions) -> Annotations:
 
 def _joints(path: Path) -> tuple[Array, bool]:
     """Joints as ``[N, 14, 3]`` and whether they are stored in the extended set's order."""
-    from scipy.io import loadmat
-
-    try:
-        content: dict[str, Any] = loadmat(path, variable_names=["joints"])
-    except Exception as error:  # loadmat meets a damaged file with any of a dozen exceptions
-        why = (
-            "a MATLAB 7.3 (HDF5) file; save it with -v7"
-            if isinstance(error, NotImplementedError)
-            else "damaged or no MATLAB file"
-        )
-        raise PosewrightError(f"cannot be read: it is {why}", file=path) from None
-    joints = content.get("joints")
+    joints = load_mat(path, "joints")
     if joints is None:
         raise PosewrightError("holds no array 'joints'", file=path, fix="LSP's file is called joints.mat")
     if (

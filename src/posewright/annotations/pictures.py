@@ -86,6 +86,26 @@ def choose_root(paths: Sequence[str], told: Path | None, candidates: Sequence[Pa
     return told, True
 
 
+def join_roots(parts: Sequence[tuple[Path, Sequence[str]]]) -> tuple[Path, list[list[str]]]:
+    """One folder for pictures that lie in several, with their paths from there.
+
+    Args:
+        parts: folders, each with the paths of its pictures.
+
+    Raises:
+        PosewrightError: where the folders have nothing in common, as on two drives.
+    """
+    folders = [str(folder.resolve()) for folder, _ in parts]
+    if len(set(folders)) == 1:
+        return parts[0][0], [list(names) for _, names in parts]
+    try:
+        common = Path(os.path.commonpath(folders))
+    except ValueError:
+        raise PosewrightError("and the other pictures lie on different drives", file=parts[0][0]) from None
+    prefixes = [Path(folder).relative_to(common) for folder in folders]
+    return common, [[(prefix / name).as_posix() for name in names] for prefix, (_, names) in zip(prefixes, parts)]
+
+
 def fill_sizes(
     images: Sequence[Image], root: Path, bad: Callable[[PosewrightError], None]
 ) -> tuple[list[Image], list[int]]:

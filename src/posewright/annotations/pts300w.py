@@ -9,7 +9,6 @@ Helen and AFW name ``<photo>_<number>``, are one group.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,29 +19,20 @@ from numpy.typing import NDArray
 from posewright.annotations.pictures import emptied_images, fill_sizes, split_of, without_images
 from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
+from posewright.annotations.tree import walk
 from posewright.errors import PosewrightError
 from posewright.skeleton import Skeleton, builtin_skeletons
 
 Array = NDArray[np.float64]
 
-DEPTH = 4
-"""How many levels of subfolders are looked through."""
 _PHOTO = re.compile(r"(\d{4,})_\d+")
-
-
-def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Folders with the names of their files, sorted, down to ``DEPTH`` levels."""
-    for folder, below, names in os.walk(root):
-        level = len(Path(folder).relative_to(root).parts)
-        below[:] = sorted(name for name in below if not name.startswith(".")) if level < DEPTH else []
-        yield Path(folder), sorted(names)
 
 
 def detect(source: Path) -> bool:
     """Whether ``source`` is a ``.pts`` file or a folder with some in it or below it."""
     if source.is_file():
         return source.suffix.lower() == ".pts"
-    return any(name.lower().endswith(".pts") for _, names in _folders(source) for name in names)
+    return any(name.lower().endswith(".pts") for _, names in walk(source) for name in names)
 
 
 def read(source: Path, options: ReadOptions) -> Annotations:
@@ -91,7 +81,7 @@ def _pts_files(source: Path) -> Iterator[tuple[Path, Path]]:
     if source.is_file():
         yield source, Path(source.name)
         return
-    for folder, names in _folders(source):
+    for folder, names in walk(source):
         for name in names:
             if name.lower().endswith(".pts"):
                 yield folder / name, (folder / name).relative_to(source)

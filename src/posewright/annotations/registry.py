@@ -12,7 +12,24 @@ from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError, did_you_mean
 from posewright.skeleton import Skeleton
 
-MODULES = ("coco", "hourglass_json", "lsp_mat", "pts300w")
+MODULES = (
+    "coco",
+    "hourglass_json",
+    "lsp_mat",
+    "pts300w",
+    "mpii_mat",
+    "mpii_json",
+    "animal_pose",
+    "animal_pose_xml",
+    "cpm_labels",
+    "cpm_tfrecord",
+    "yolo",
+    "labelme",
+    "labelstudio",
+    "deeplabcut",
+    "deepposekit",
+    "plain_json",
+)
 """Modules of this package that register a format, in the order in which they are asked whether a source is theirs."""
 
 
@@ -25,6 +42,8 @@ class ReadOptions:
         images: folder of the pictures where they do not lie beside the labels.
         skip_bad: leave bad records out instead of stopping at the first; each is added to ``skipped``.
         flags: for formats whose visibility flag has two readings: "labelled" or "hidden".
+        extract: folder to make for the pictures that lie inside a label file (``Format.embedded``); None where nobody
+            said that anything may be written.
         skipped: one line for each record or keypoint left out, filled by the reader; worth showing to the user.
     """
 
@@ -32,6 +51,7 @@ class ReadOptions:
     images: Path | None = None
     skip_bad: bool = False
     flags: str | None = None
+    extract: Path | None = None
     skipped: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -60,6 +80,7 @@ class Format:
             a temporary name and rename.
         losses: what of these annotations the format has no place for, one line each, for people.
         asks_flags: whether the format obeys ``ReadOptions.flags``.
+        embedded: whether the pictures lie inside the label file; the reader then writes them into ``ReadOptions.extract``.
     """
 
     name: str
@@ -69,6 +90,7 @@ class Format:
     write: Callable[[Annotations, Path], list[Path]] | None = None
     losses: Callable[[Annotations], list[str]] = lambda annotations: []
     asks_flags: bool = False
+    embedded: bool = False
 
 
 _FORMATS: dict[str, Format] = {}

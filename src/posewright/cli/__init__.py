@@ -19,8 +19,11 @@ from posewright.errors import PosewrightError, did_you_mean
 
 COMMANDS = {
     "demo": "make a synthetic hand set, train on it, export, predict: the whole road in a few minutes",
+    "inspect": "look at a labelled set: counts, sizes, what looks wrong, contact sheets",
     "train": "train a model on labelled pictures",
     "evaluate": "measure a model, or any tool's COCO results, on labelled pictures",
+    "compare": "say which of two results is better, keypoint by keypoint, and how sure that is",
+    "similarity": "say how alike two poses are, and what to change",
     "mine": "rank training pictures by how hard a model finds them",
     "export": "make the model file of a run, a checkpoint or a shipped name",
     "import": "make a run of weights that an older system trained",

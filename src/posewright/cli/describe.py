@@ -200,9 +200,9 @@ def _names_preset(model: str) -> bool:
 
 def _size(text: str) -> tuple[int, int]:
     """(width, height)."""
-    from posewright.training.config import TrainConfig
+    from posewright.training.config import crop_size
 
-    height, width = TrainConfig(input_size=text).size
+    height, width = crop_size(text)
     return width, height
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,7 +15,10 @@ from posewright.errors import PosewrightError
 if TYPE_CHECKING:
     from posewright.annotations import Annotations, ReadOptions
     from posewright.metrics import Predicted
+    from posewright.metrics.hourglass import HourglassPck
+    from posewright.metrics.mpii import MpiiPckh
     from posewright.runtime import Predictor
+    from posewright.skeleton import Skeleton
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,14 @@ class Command:
     segment such as the torso is not fully labelled, or shorter than a tenth of the box, the object is left out of
     normalised figures, and their number is stated.
 
+    Where the skeleton has OKS sigmas, COCO's AP and AR are measured as well: of a results file with all its detections, of a
+    model with the one pose in every labelled box, which misses nobody and is not comparable with a detector's figures.
+
     examples:
       posewright evaluate runs/mine labels.json
       posewright evaluate body lsp/ --thresholds 0.1,0.2,0.5 --normaliser torso --flip
       posewright evaluate other-tool-results.json labels.json --json figures.json
+      posewright evaluate runs/mpii mpii/annotations.json --protocol mpii
       posewright evaluate face.onnx helen/ --normaliser fixed:5 --save-pictures -o out
     """
 
@@ -53,8 +60,15 @@ class Command:
     thresholds: str | None = None
     """PCK thresholds, with commas; 0.05,0.1,0.2 unless given (0.1,0.2,0.5 by head or hourglass)."""
     normaliser: str | None = None
-    """What PCK divides by: torso, head, palm, outer_eye_corners, box (its longer side), segment:NAME,NAME,
-    fixed:PIXELS, hourglass (a tenth of that system's crop). The skeleton's own unless given."""
+    """What PCK divides by: torso, head, palm, outer_eye_corners, box (its longer side), diagonal (the box's), box_area
+    (the square root of the box's area), segment:NAME,NAME, fixed:PIXELS, hourglass (a tenth of that system's crop). The
+    skeleton's own unless given."""
+    protocol: Literal["mpii", "hourglass"] | None = None
+    """One more table by another system's rules: mpii (PCKh as MPII has it: below 0.5 x head size, Head to Ankle), hourglass
+    (that system's own PCK in heatmap cells; of a 256 x 256 input where MODEL is a results file)."""
+    sigmas: str | None = None
+    """OKS sigmas for AP and AR: one number for all keypoints, or one for each, with commas. The skeleton's own unless given;
+    no AP without any."""
     visible_only: bool = False
     """Leave hidden keypoints out."""
     flip: bool = False
@@ -93,6 +107,8 @@ class Command:
         skeleton = load_skeleton(self.skeleton) if self.skeleton else None
         options = ReadOptions(skeleton=skeleton, images=self.images, skip_bad=self.skip_bad)
         truth, words = self._part(read_annotations(self.data, self.format, options))
+        if self.sigmas:
+            truth = replace(truth, skeleton=replace(truth.skeleton, sigmas=_sigmas(self.sigmas, truth.skeleton)))
         normaliser = parse_normaliser(self.normaliser, truth.skeleton) if self.normaliser else None
         if model is None:
             if self.save_pictures:
@@ -110,8 +126,10 @@ class Command:
             covariance=predicted.covariance,
             tail=model.info.covariance_tail if model is not None else None,
             visibility=predicted.visibility,
+            detections=predicted.all_detections(truth),
         )
-        done = Evaluated(measured, truth, predicted, _title(self.model), f"{words} of {self.data}")
+        protocol = self._protocol(predicted, truth, model)
+        done = Evaluated(measured, truth, predicted, _title(self.model), f"{words} of {self.data}", protocol)
         folder = self.output or _folder(self.model)
 
         names = done.write(
@@ -123,9 +141,11 @@ class Command:
         if self.json:
             from posewright.files import write_text
 
-            write_text(self.json, measured.dumps())
+            write_text(self.json, done.dumps())
         print(f"{_title(self.model)} on {words} of {self.data}")
         print_table(done.rows(), f"PCK normalised by {measured.normaliser}.", strong=[-2, -1])
+        if protocol:
+            print_table(protocol.rows(), f"{protocol.to_json()['name']}; its rules are stated below.")
         for line in done.statements():
             print(line)
         for line in predicted.skipped:
@@ -154,6 +174,20 @@ class Command:
             return run_model(
                 model, truth, flip=self.flip, batch_size=self.batch_size, skip_bad=self.skip_bad, progress=advance
             )
+
+    def _protocol(
+        self, predicted: Predicted, truth: Annotations, model: Predictor | None
+    ) -> MpiiPckh | HourglassPck | None:
+        """The table that ``--protocol`` asks for; the heatmap of a results file is taken for that of a 256 x 256 input."""
+        if self.protocol == "mpii":
+            from posewright.metrics.mpii import mpii_pckh
+
+            return mpii_pckh(predicted.xy, truth)
+        if self.protocol == "hourglass":
+            from posewright.metrics.hourglass import hourglass_pck
+
+            return hourglass_pck(predicted.xy, truth, input_size=model.info.crop.size if model else (256, 256))
+        return None
 
     def _next(self, is_model: bool, folder: Path) -> str:
         if is_model:
@@ -212,6 +246,21 @@ def _thresholds(text: str | None) -> list[float] | None:
     if not all(0 < value < float("inf") for value in values):
         raise PosewrightError(f"thresholds '{text}': each must be above 0")
     return sorted(set(values))
+
+
+def _sigmas(text: str, skeleton: Skeleton) -> tuple[float, ...]:
+    """What ``--sigmas`` says, one for each keypoint."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise PosewrightError(
+            f"sigmas '{text}' are not numbers", fix="Write them like 0.05 or 0.026,0.025,..."
+        ) from None
+    if not all(0 < value < float("inf") for value in values):
+        raise PosewrightError(f"sigmas '{text}': each must be above 0")
+    if len(values) not in (1, len(skeleton)):
+        raise PosewrightError(f"--sigmas has {len(values)} numbers; give one, or {len(skeleton)} for '{skeleton.name}'")
+    return tuple(values) if len(values) > 1 else tuple(values * len(skeleton))
 
 
 def _model(spec: str, device: str) -> Predictor:

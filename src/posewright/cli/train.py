@@ -39,9 +39,10 @@ class Command(TrainConfig):
 
         settings = TrainConfig(**{f.name: getattr(self, f.name) for f in fields(TrainConfig)})
         run = fit(settings, resume=self.resume)
-        print(f"\nPCK@{settings.threshold:g} {run.pck:.3f} on held-out pictures, after {run.seconds / 60:.1f} minutes.")
+        own = run.checkpoint.training["config"]  # a resumed run's own settings apply
+        print(f"\nPCK@{own['threshold']:g} {run.pck:.3f} on held-out pictures, after {run.seconds / 60:.1f} minutes.")
         print(f"{run.folder} holds model.safetensors (to go on from), model.onnx (to run), curves.png and metrics.csv.")
-        print(f"Next: posewright evaluate {run.folder} {settings.data or 'DATA'} -o {run.folder}/evaluation")
+        print(f"Next: posewright evaluate {run.folder} {own['data'] or 'DATA'} -o {run.folder}/evaluation")
         print(f"      posewright predict {run.folder} PICTURES -o out")
         return 0
 

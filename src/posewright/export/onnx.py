@@ -24,6 +24,11 @@ TOLERANCE = 0.01
 """How far a keypoint with a score above 0.1 may lie from the net's, in cells of the heat map."""
 TOLERANCE_TOLD = 0.01
 """How far its covariance, as a share of its size, and its visibility may be from the net's."""
+TOLERANCE_MAP = 0.01
+"""How far its heat maps may be from the net's, as a share of their largest value. A net that has learned to stay silent may
+show no keypoint on the crops that are compared, but it always has maps."""
+LEAST_MAP = 1e-3
+"""Maps with no larger value than this are compared as if they had it."""
 SETTLED = 0.001
 """How far single precision alone may move a keypoint that is compared, in cells."""
 
@@ -34,7 +39,7 @@ class Parity:
 
     Attributes:
         worst_px: largest distance between keypoints whose score is above 0.1, in crop pixels.
-        worst_map: largest difference between heat maps.
+        worst_map: largest difference between heat maps, as a share of the net's largest value on the crop.
         worst_told: largest difference between what else is told of those keypoints: of covariances as a share of their
             size, of visibilities as it is; 0 where neither is.
         crops: how many crops were compared.
@@ -76,7 +81,8 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path, crops: np.ndarray | No
         crops: ``uint8 [N, H, W, 3]`` on which file and net are compared; smooth random pictures unless given.
 
     Raises:
-        PosewrightError: where the file's keypoints are further from the net's than ``TOLERANCE``.
+        PosewrightError: where the file's keypoints are further from the net's than ``TOLERANCE``, its maps than
+            ``TOLERANCE_MAP``, or what else it tells than ``TOLERANCE_TOLD``.
     """
     import onnx
 
@@ -112,9 +118,13 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path, crops: np.ndarray | No
     with whole_file(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
         report = compare(net, temporary, smooth_crops(height, width) if crops is None else crops)
-        if report.worst_px > TOLERANCE * checkpoint.net.config.stride:
+        # Asked this way round, figures that are no numbers do not pass.
+        if not report.worst_px <= TOLERANCE * checkpoint.net.config.stride:
             raise PosewrightError(f"the exported file is off by {report.worst_px:.3f} px", file=path)
-        if report.worst_told > TOLERANCE_TOLD:
+        if not report.worst_map <= TOLERANCE_MAP:
+            what = f"the exported file's heat maps are off by {report.worst_map:.3f} of their largest value"
+            raise PosewrightError(what, file=path)
+        if not report.worst_told <= TOLERANCE_TOLD:
             what = f"the exported file's covariance or visibility is off by {report.worst_told:.3f}"
             raise PosewrightError(what, file=path)
     return report
@@ -149,9 +159,11 @@ def compare(net: DeployedNet, path: Path, crops: np.ndarray) -> Parity:
         rounded = np.linalg.norm(exact[..., :2] - points[..., :2], axis=-1)
         sure = (points[..., 2] > 0.1) & (rounded < SETTLED * config.stride)
         off = np.linalg.norm(got["keypoints"][..., :2] - points[..., :2], axis=-1)[sure]
-        worst_px = max(worst_px, float(off.max(initial=0)))
-        worst_map = max(worst_map, float(np.abs(got["heatmaps"] - maps).max()))
+        worst_px = float(np.maximum(worst_px, off.max(initial=0)))
+        apart = np.abs(got["heatmaps"] - maps).max() / max(np.abs(maps).max(), LEAST_MAP)
+        worst_map = float(np.maximum(worst_map, apart))
         for name in net.outputs[3:]:
             size = true[name].max(-1, keepdims=True) if name == "covariance" else 1.0
-            worst_told = max(worst_told, float((np.abs(got[name] - true[name]) / size)[sure].max(initial=0)))
+            apart = (np.abs(got[name] - true[name]) / size)[sure].max(initial=0)
+            worst_told = float(np.maximum(worst_told, apart))
     return Parity(worst_px, worst_map, len(crops), worst_told)

@@ -24,6 +24,8 @@ from posewright.models.presets import Cpm, build_net
 Arrays = Mapping[str, NDArray[Any]]
 FEATURES = 128
 """Channels of the features that all stages share."""
+MOST = 4096
+"""More channels than this are built for no file: an array of no numbers can claim any shape."""
 
 
 def import_pickle(arrays: Arrays, path: Path, changes: Mapping[str, Any]) -> HeatmapNet:
@@ -99,7 +101,7 @@ def _build(
             raise PosewrightError(f"is {list(shape[module])}, no kernel", file=path, record=f"'{name}'")
     maps, trunk = shape["stages.0.heatmap"][3], shape["trunk.conv11"][3]
     centre = shape["stages.1.conv1"][2] - maps - FEATURES
-    if maps < 2 or centre not in (0, 1) or shape["trunk.conv1"][2] not in (1, 3):
+    if not 2 <= maps <= MOST or not 8 <= trunk <= MOST or centre not in (0, 1) or shape["trunk.conv1"][2] not in (1, 3):
         raise PosewrightError("holds kernels whose shapes fit no pose machine", file=path)
     found = {
         "stages": stages,

@@ -14,7 +14,7 @@ import pickletools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,8 @@ def read_pickle(path: Path) -> dict[str, NDArray[Any]]:
         found = _Reader(io.BytesIO(data), encoding="latin1").load()
         if not isinstance(found, dict):
             raise _Refused(f"holds a {_kind(found)}, not a dict of arrays")
-        return {_name(key): _array(key, value) for key, value in found.items()}
+        encoded: dict[str, bytes] = {}
+        return {name: _array(name, notes, encoded) for name, notes in found.items()}
     except _Refused as why:
         raise PosewrightError(str(why), file=path) from None
     except Exception as error:
@@ -91,8 +92,33 @@ def _check_global(module: str, name: str = "") -> None:
         raise _Refused(f"asks Python for {module}.{name}, which no array needs; nothing of it was run")
 
 
-class _Reader(pickle.Unpickler):
-    """Knows the stand-ins and nothing else."""
+_InPython: Any = pickle._Unpickler  # whose types nobody has written down
+
+
+class _Reader(_InPython):  # type: ignore[misc]
+    """Knows the stand-ins and nothing else.
+
+    Python's own reader in Python, unlike the one in C, can be stopped before it puts something into a dict. It has to be:
+    tuples of the same tuples of the same tuples take a few bytes to write, and as a dict's key for ever to hash.
+    """
+
+    dispatch: ClassVar[dict[int, Any]] = dict(_InPython.dispatch)
+
+    def load_setitem(self) -> None:
+        _check_names(self.stack[-2:-1])
+        super().load_setitem()
+
+    def load_setitems(self) -> None:
+        _check_names(self.stack[::2])
+        super().load_setitems()
+
+    def load_dict(self) -> None:
+        _check_names(self.stack[::2])
+        super().load_dict()
+
+    dispatch[pickle.SETITEM[0]] = load_setitem
+    dispatch[pickle.SETITEMS[0]] = load_setitems
+    dispatch[pickle.DICT[0]] = load_dict
 
     def find_class(self, module: str, name: str) -> Any:
         _check_global(module, name)
@@ -135,7 +161,9 @@ class _Type:
     def __init__(self, code: Any) -> None:
         self.code = code.decode("latin1") if isinstance(code, bytes) else code
         if not isinstance(self.code, str) or not _TYPE.fullmatch(self.code):
-            raise _Refused(f"holds an array of type {str(code)[:20]!r}, not of numbers")
+            # The text of anything else might be endless.
+            said = repr(self.code[:20]) if isinstance(self.code, str) else _kind(self.code)
+            raise _Refused(f"holds an array of type {said}, not of numbers")
 
     def __setstate__(self, state: Any) -> None:
         # (version, byte order, subarray, names, fields, size, alignment, flags, ...)
@@ -168,11 +196,13 @@ def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> _Array:
     return array
 
 
-def _encode(text: Any, encoding: Any) -> bytes:
-    """How Python 3 writes bytes for Python 2: as text."""
+def _encode(text: Any, encoding: Any) -> str:
+    """How Python 3 writes bytes for Python 2: as text. It stays text until an array is made of it, once for each text:
+    otherwise a small file could ask for the same megabytes a million times."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise _Refused(f"asks for the encoding {str(encoding)[:20]!r}, which no array needs; nothing of it was run")
-    return text.encode("latin1")
+        said = repr(encoding[:20]) if isinstance(encoding, str) else _kind(encoding)
+        raise _Refused(f"asks for the encoding {said}, which no array needs; nothing of it was run")
+    return text
 
 
 def _call_array(*_arguments: Any) -> NoReturn:
@@ -197,19 +227,21 @@ def _kind(value: Any) -> str:
     return "single array" if isinstance(value, _Array) else type(value).__name__.lstrip("_")
 
 
-def _name(key: Any) -> str:
-    if not isinstance(key, str):
-        raise _Refused(f"holds a dict with a {_kind(key)} for a name")
-    return key
+def _check_names(keys: list[Any]) -> None:
+    for key in keys:
+        if not isinstance(key, str):
+            raise _Refused(f"holds a dict with a {_kind(key)} for a name")
 
 
-def _array(name: str, notes: Any) -> NDArray[Any]:
-    """The array that was noted down."""
+def _array(name: str, notes: Any, encoded: dict[str, bytes]) -> NDArray[Any]:
+    """The array that was noted down; ``encoded`` keeps the bytes of texts, which arrays may share."""
     if not isinstance(notes, _Array):
         raise _Refused(f"'{name}' is a {_kind(notes)}, not an array")
     data = getattr(notes, "data", None)
     if isinstance(data, str):  # bytes of Python 2
-        data = data.encode("latin1")
+        if data not in encoded:
+            encoded[data] = data.encode("latin1")
+        data = encoded[data]
     shape, dtype = getattr(notes, "shape", None), getattr(notes, "type", None)
     if not isinstance(data, (bytes, bytearray)) or not isinstance(dtype, _Type) or not isinstance(shape, tuple):
         raise _Refused(f"'{name}' is no array of numbers")

@@ -45,6 +45,8 @@ class Filling:
         value = torch.from_numpy(np.array(array, np.float32))
         if value.ndim == 4:
             value = value.permute(3, 2, 0, 1).contiguous()
+        if parameter not in self._wanted:
+            raise PosewrightError("has no place in a net of the settings asked for", file=self.path, record=source)
         wanted = self._wanted[parameter].shape
         if value.shape != wanted:
             shape = [wanted[i] for i in (2, 3, 1, 0)] if len(wanted) == 4 else list(wanted)
@@ -54,9 +56,15 @@ class Filling:
         self._found[parameter] = value
 
     def finish(self) -> HeatmapNet:
-        """The net with its new weights, in eval mode."""
-        missing = self._wanted.keys() - self._found.keys()
-        assert not missing, missing  # the readers name what a file lacks, in its own words
+        """The net with its new weights, in eval mode.
+
+        Raises:
+            PosewrightError: where something is left without. The readers name what a file lacks, in its own words; what
+                remains are settings that somebody changed, such as another number of stages.
+        """
+        missing = sorted(self._wanted.keys() - self._found.keys())
+        if missing:
+            raise PosewrightError(f"has nothing for {listed(missing)} of the net asked for", file=self.path)
         self.net.load_state_dict(self._found, strict=False)
         return self.net.eval()
 

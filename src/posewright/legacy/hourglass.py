@@ -19,6 +19,9 @@ LABEL_SHIFT = (1.0, 1.0)
 """The system draws a keypoint at t, in cells counted from the map's edge, into cell floor(t) + 1. That is 0.5 above t on
 average; and what lies t cells from the edge is t - 0.5 in our cells, whose centres are at whole numbers."""
 
+MOST_STACKS, MOST_CHANNELS = 64, 2048
+"""No net is built that is larger: a few bytes of a file can claim one that fills the memory."""
+
 Weights = dict[str, NDArray[np.float32]]
 _NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 _PLAIN = {"kernel": "weight", "bias": "bias"}
@@ -40,6 +43,10 @@ def import_hourglass(file: KerasFile, changes: Mapping[str, Any] | None = None) 
     """
     names = set(file.layers)
     stacks, old = count_stacks(names), is_old(names)
+    if stacks > MOST_STACKS:
+        raise PosewrightError(
+            f"names layers of {stacks} stacks; no such hourglass has over {MOST_STACKS}", file=file.path
+        )
     if stacks == 0:
         what = f"is a Keras file, but no hourglass: it has no layer '{predict_name(0, False)}' or '{predict_name(0, True)}'"
         raise PosewrightError(what, file=file.path)
@@ -62,7 +69,7 @@ def _settings(file: KerasFile, stacks: int, old: bool, changes: Mapping[str, Any
     if name is None:
         raise PosewrightError(f"lacks layer '{predict_name(0, old)}'", file=file.path)
     kernel = file.layers[name]["kernel"]
-    if kernel.ndim != 4 or kernel.shape[2] < 8 or kernel.shape[2] % 4 or kernel.shape[3] < 1:
+    if kernel.ndim != 4 or not 8 <= kernel.shape[2] <= MOST_CHANNELS or kernel.shape[2] % 4 or kernel.shape[3] < 1:
         raise PosewrightError(f"is {list(kernel.shape)}, no kernel of an hourglass", file=file.path, record=name)
     found: dict[str, Any] = {
         "stacks": stacks,

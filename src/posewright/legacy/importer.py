@@ -34,6 +34,8 @@ CPM_SKELETONS = {14: "cpm-body-14", 21: "hand-21"}
 HOURGLASS_SIZE, BODY_SIZE, HAND_SIZE = (256, 256), (368, 368), (368, 368)
 TRAINED_HAND_SIZE = (256, 256)
 """Sizes of the input that the systems use by themselves."""
+MOST_PIXELS = 4096
+"""The longest side of an input that is believed of a file."""
 
 HOURGLASS_MARGIN, HOURGLASS_BORDER = 1.25, 0
 """The system crops 250 pixels for each unit of scale; the box that its labels are read as is 200 wide."""
@@ -132,6 +134,11 @@ def import_weights(
         rule, known = (CPM_MARGINS[body], CPM_BORDER), CPM_SKELETONS
     height, width = size or own
     built.check_size(height, width)
+    if max(height, width) > MOST_PIXELS:
+        # The export runs the net at this size, which a file may claim at will.
+        raise PosewrightError(
+            f"an input of {height}x{width} pixels is too large", file=path, fix="Give a smaller --input-size"
+        )
     bones, guessed = _skeleton(skeleton, built.keypoints, known, path)
     crop = CropRule((width, height), margin or rule[0], rule[1])
     checkpoint = Checkpoint(

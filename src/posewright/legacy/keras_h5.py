@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError
 
-MOST = 1 << 26
-"""A weight with more numbers than this is none of any net that is read here."""
+MOST, MOST_TOGETHER = 1 << 26, 1 << 28
+"""A weight, or all of a file, with more numbers than this is of no net that is read here. A dataset may claim any size
+without a byte of it in the file."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,19 @@ def read_keras(path: Path) -> KerasFile:
     """
     with _opened(path) as file:
         group = file.get("model_weights", file)
-        names = _texts(group.attrs, "layer_names")
+        names = _texts(group.attrs, "layer_names") if hasattr(group, "get") else None
         if names is None:
             raise PosewrightError("is an HDF5 file, but Keras has saved no weights in it", file=path)
-        layers = {}
-        for name in names:
+        layers: dict[str, dict[str, NDArray[np.float32]]] = {}
+        claimed = 0
+        for name in dict.fromkeys(names):
             weights = {w.rsplit("/", 1)[-1].partition(":")[0]: w for w in _weight_names(group, name, path)}
-            if weights:
-                layers[name] = {short: _weight(group[name], name, full, path) for short, full in weights.items()}
+            found = {short: _weight(group[name], name, full, path) for short, full in weights.items()}
+            claimed += sum(dataset.size for dataset in found.values())
+            if claimed > MOST_TOGETHER:
+                raise PosewrightError("claims more numbers than any such net has", file=path)
+            if found:
+                layers[name] = {short: np.asarray(dataset[()], np.float32) for short, dataset in found.items()}
         before, size = _structure(file.attrs.get("model_config"), path)
     return KerasFile(path, layers, before, size)
 
@@ -91,21 +97,25 @@ def _texts(attributes: Any, name: str) -> list[str] | None:
 
 def _weight_names(group: Any, name: str, path: Path) -> list[str]:
     layer = group.get(name)
-    names = None if layer is None else _texts(layer.attrs, "weight_names")
+    names = _texts(layer.attrs, "weight_names") if hasattr(layer, "get") else None
     if names is None:
         raise PosewrightError(f"lists a layer '{name}' that is not in it", file=path)
     return names
 
 
-def _weight(layer: Any, name: str, full: str, path: Path) -> NDArray[np.float32]:
+def _weight(layer: Any, name: str, full: str, path: Path) -> Any:
+    """The dataset of one weight, of which nothing is read yet."""
     found = layer.get(full)
-    if found is None or not hasattr(found, "dtype"):
+    if getattr(found, "size", None) is None:
         raise PosewrightError(f"lacks the weight '{full}'", file=path, record=f"layer '{name}'")
     if found.dtype.kind not in "fiu" or found.size > MOST:
         raise PosewrightError(
             f"'{full}' is {found.dtype} {list(found.shape)}, no weight of a net", file=path, record=f"layer '{name}'"
         )
-    return np.asarray(found[()], np.float32)
+    # HDF5 lets a dataset be another file, or any other file's bytes.
+    if found.external or found.is_virtual or found.file.filename != layer.file.filename:
+        raise PosewrightError(f"keeps '{full}' in another file", file=path, record=f"layer '{name}'")
+    return found
 
 
 def _structure(text: Any, path: Path) -> tuple[dict[str, list[str]], tuple[int, int] | None]:
@@ -122,7 +132,7 @@ def _structure(text: Any, path: Path) -> tuple[dict[str, list[str]], tuple[int, 
         shape = shapes[0] if shapes else None
         size = tuple(shape[1:3]) if shape and len(shape) == 4 and all(shape[1:3]) else None
         return before, size and (int(size[0]), int(size[1]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise PosewrightError("its model_config cannot be understood", file=path) from None
 
 

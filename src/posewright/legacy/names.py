@@ -84,7 +84,7 @@ def is_old(names: Iterable[str]) -> bool:
 
 def count_stacks(names: Iterable[str]) -> int:
     """How many hourglasses the layers' names speak of; 0 where they are no hourglass's."""
-    found = [re.match(r"hg(\d+)_|(\d+)_(?:lf8|conv_1x1_)", name) for name in names]
+    found = [re.match(r"hg(\d{1,9})_|(\d{1,9})_(?:lf8|conv_1x1_)", name) for name in names]
     return max((int(m[1] or m[2]) + 1 for m in found if m), default=0)
 
 

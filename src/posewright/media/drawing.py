@@ -139,6 +139,22 @@ def draw_keypoints(
     return picture
 
 
+def draw_labels(picture: Picture, keypoints: ArrayLike, boxes: ArrayLike, skeleton: Skeleton) -> Picture:
+    """Draw labelled objects into a picture, and return it: visible keypoints filled, with links; hidden ones as rings.
+
+    Args:
+        picture: ``uint8 [H, W, 3]`` RGB, changed in place.
+        keypoints: ``[N, K, 3]`` (x, y, v) in pixels of the picture, v as in COCO.
+        boxes: ``[N, 4]`` in the same frame.
+        skeleton: the K keypoints and their links.
+    """
+    for points, box in zip(np.asarray(keypoints, float), np.asarray(boxes, float), strict=True):
+        draw_box(picture, box)
+        draw_keypoints(picture, points[:, :2], points[:, 2] == 2, skeleton)
+        draw_keypoints(picture, points[:, :2], points[:, 2] == 1, skeleton, hollow=True)
+    return picture
+
+
 def draw_box(picture: Picture, box: ArrayLike, colour: RGB = PAPER) -> Picture:
     """Draw a box (x0, y0, x1, y1), in pixels of the picture, into it."""
     x0, y0, x1, y1 = np.asarray(box, float)

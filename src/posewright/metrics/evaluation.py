@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError
+from posewright.metrics.average_precision import AveragePrecision, Detections, average_precision
 from posewright.metrics.calibration import Uncertainty
 from posewright.metrics.normalise import normaliser_lengths
 from posewright.metrics.pck import PckResult, distances, normalised_distances, pck_of_distances
@@ -46,6 +47,7 @@ class Evaluation:
         sizes: ``[N]`` pixels, the longer side of each object's box.
         pck: one result for each threshold.
         uncertainty: what the model said of its errors, against the labels; None where it said nothing.
+        average_precision: COCO's AP and AR; None where the skeleton has no sigmas or no detections were given.
     """
 
     skeleton: Skeleton
@@ -61,6 +63,7 @@ class Evaluation:
     sizes: Array
     pck: tuple[PckResult, ...]
     uncertainty: Uncertainty | None = None
+    average_precision: AveragePrecision | None = None
 
     @property
     def normalised(self) -> Array:
@@ -83,7 +86,8 @@ class Evaluation:
         ``AUC@0.5`` the exact area under the PCK curve from 0 to 0.5 over 0.5, ``NME`` the mean over objects of the mean
         distance over the length; ``mean_error_px`` and ``median_error_px`` are over all predicted keypoints, those of
         objects without a length too. Of a model that tells its covariance or visibility, the figures of
-        :attr:`posewright.metrics.calibration.Uncertainty.metrics` as well.
+        :attr:`posewright.metrics.calibration.Uncertainty.metrics` as well; where detections were given and the skeleton has
+        sigmas, those of :attr:`posewright.metrics.average_precision.AveragePrecision.metrics`.
         """
         found: dict[str, float] = {f"PCK@{t:g}": r.total for t, r in zip(self.thresholds, self.pck, strict=True)}
         found |= {f"mean_PCK@{t:g}": r.mean for t, r in zip(self.thresholds, self.pck, strict=True)}
@@ -94,6 +98,7 @@ class Evaluation:
         pixels = self.distance[np.isfinite(self.distance)]
         found["mean_error_px"] = _mean(pixels)
         found["median_error_px"] = float(np.median(pixels)) if len(pixels) else math.nan
+        found |= self.average_precision.metrics if self.average_precision else {}
         return found | (self.uncertainty.metrics if self.uncertainty else {})
 
     @property
@@ -139,6 +144,7 @@ class Evaluation:
             lines.append(
                 f"{partial} keypoints have no prediction: misses in PCK, absent from errors in px and from NME."
             )
+        lines += self.average_precision.conventions() if self.average_precision else []
         return lines + (self.uncertainty.conventions() if self.uncertainty else [])
 
     def to_json(self) -> dict[str, Any]:
@@ -188,6 +194,7 @@ def evaluate(
     covariance: ArrayLike | None = None,
     tail: float | None = None,
     visibility: ArrayLike | None = None,
+    detections: Detections | None = None,
 ) -> Evaluation:
     """Measure predictions against annotations.
 
@@ -201,6 +208,7 @@ def evaluate(
         covariance: ``[N, K, 3]`` (xx, xy, yy) in px^2 that the model told with them, NaN likewise.
         tail: of the law that its errors follow, see :mod:`posewright.metrics.calibration`; None for the normal one.
         visibility: ``[N, K]`` in 0..1 that the model told, NaN likewise.
+        detections: all that was found on the pictures, for AP and AR where the skeleton has sigmas.
 
     Raises:
         PosewrightError: where no labelled keypoint is left to measure by, or a threshold is not a number above 0.
@@ -241,6 +249,9 @@ def evaluate(
         sizes=(truth.boxes[:, 2:] - truth.boxes[:, :2]).max(1, initial=0),
         pck=tuple(pck_of_distances(normalised, t) for t in wanted),
         uncertainty=uncertainty,
+        average_precision=None
+        if detections is None or not truth.skeleton.sigmas
+        else average_precision(detections, truth),
     )
 
 
@@ -248,6 +259,8 @@ def describe(normaliser: Normaliser) -> str:
     """A normaliser in words."""
     words = {
         "box": "longer side of the object's box",
+        "diagonal": "diagonal of the object's box",
+        "box_area": "square root of the area of the object's box",
         "hourglass": "a tenth of the hourglass system's crop, 0.125 of the box's longer side (its PCK is at 0.5)",
         "fixed": f"{normaliser.length or 0:g} px of the picture",
     }

@@ -15,6 +15,8 @@ SHORTEST = 0.1
 """A segment shorter than this share of the box's longer side is foreshortened too far to measure anything by."""
 HOURGLASS_SHARE = 0.1 * 1.25
 """The hourglass system's 6.4 of 64 heatmap cells, as a share of the box's longer side: its crop is 1.25 boxes wide."""
+WHOLE_BOX = ("box", "diagonal", "box_area", "hourglass")
+"""Kinds that need nothing but the object's box."""
 
 
 def normaliser_lengths(
@@ -48,8 +50,15 @@ def normaliser_lengths(
     longer = (box[:, 2:] - box[:, :2]).max(1, initial=0)
     if normaliser.kind == "fixed":
         return np.full(len(points), float(normaliser.length or 0))
-    if normaliser.kind in ("box", "hourglass"):
-        return _or_nan(longer if normaliser.kind == "box" else HOURGLASS_SHARE * longer)
+    if normaliser.kind in WHOLE_BOX:
+        width, height = (box[:, 2:] - box[:, :2]).T
+        lengths = {
+            "box": longer,
+            "diagonal": np.hypot(width, height),
+            "box_area": np.sqrt(np.maximum(width * height, 0)),
+            "hourglass": HOURGLASS_SHARE * longer,
+        }
+        return _or_nan(lengths[normaliser.kind])
     if normaliser.kind == "head":
         sizes = np.full(len(points), np.nan) if head_size is None else np.asarray(head_size, float).reshape(-1)
         if normaliser.keypoints is None:
@@ -64,8 +73,8 @@ def normaliser_lengths(
 
 
 def parse_normaliser(text: str, skeleton: Skeleton) -> Normaliser:
-    """What ``--normaliser`` takes: ``box``, ``head``, ``hourglass``, ``torso``, ``palm``, ``outer_eye_corners``,
-    ``fixed:PIXELS`` or ``segment:NAME,NAME``.
+    """What ``--normaliser`` takes: ``box``, ``diagonal``, ``box_area``, ``head``, ``hourglass``, ``torso``, ``palm``,
+    ``outer_eye_corners``, ``fixed:PIXELS`` or ``segment:NAME,NAME``.
 
     A kind that is a segment between two keypoints takes them from the skeleton's own normaliser or from the shipped
     skeleton whose keypoints are of the same names; ``KIND:NAME,NAME`` names them.
@@ -86,13 +95,13 @@ def parse_normaliser(text: str, skeleton: Skeleton) -> Normaliser:
         return Normaliser("fixed", length=length)
     if rest:
         names = [name.strip() for name in rest.split(",")]
-        if kind in ("box", "hourglass") or len(names) != 2 or names[0] == names[1]:
+        if kind in WHOLE_BOX or len(names) != 2 or names[0] == names[1]:
             raise PosewrightError(
                 f"normaliser '{text}' does not name two keypoints", fix="Write it like segment:left_shoulder,right_hip"
             )
         a, b = (skeleton.keypoints[skeleton.index(name)] for name in names)
         return Normaliser(kind, (a, b))
-    if kind in ("box", "hourglass"):
+    if kind in WHOLE_BOX:
         return Normaliser(kind)
     if skeleton.normaliser.kind == kind:
         return skeleton.normaliser

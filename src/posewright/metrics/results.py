@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from posewright.annotations.json_file import is_number, load_json
 from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError
+from posewright.metrics.average_precision import Detections
 from posewright.metrics.oks import assign
 
 Array = NDArray[np.float64]
@@ -31,6 +32,8 @@ class Predicted:
         skipped: one line for each record or picture that was left out.
         covariance: ``[N, K, 3]`` (xx, xy, yy) in px^2; NaN likewise. None where the model tells none.
         visibility: ``[N, K]`` in 0..1; NaN likewise. None where the model tells none.
+        detections: all that a results file holds for the set's pictures, matched to an object or not; None of a model, which
+            is shown the labelled boxes.
     """
 
     xy: Array
@@ -40,6 +43,7 @@ class Predicted:
     skipped: list[str] = field(default_factory=list)
     covariance: Array | None = None
     visibility: Array | None = None
+    detections: Detections | None = None
 
     @classmethod
     def nothing(cls, objects: int, keypoints: int) -> Predicted:
@@ -48,8 +52,18 @@ class Predicted:
             np.full((objects, keypoints, 2), np.nan), np.full((objects, keypoints), np.nan), np.full(objects, np.nan)
         )
 
+    def all_detections(self, truth: Annotations) -> Detections:
+        """What average precision is measured of: :attr:`detections`, else one for each object that has a prediction.
+
+        Of the latter, the score is the mean of the keypoints', as in :meth:`posewright.poses.Poses.to_coco_results`.
+        """
+        if self.detections is not None:
+            return self.detections
+        found = np.isfinite(self.xy).any((1, 2))
+        return Detections(truth.image[found], np.nan_to_num(self.xy[found]), np.nan_to_num(self.score[found]).mean(1))
+
     def objects(self, keep: NDArray[np.bool_]) -> Predicted:
-        """Only some of the objects' predictions, by mask."""
+        """Only some of the objects' predictions, by mask; without :attr:`detections`, which are of pictures."""
         return replace(
             self,
             xy=self.xy[keep],
@@ -57,6 +71,7 @@ class Predicted:
             presence=self.presence[keep],
             covariance=None if self.covariance is None else self.covariance[keep],
             visibility=None if self.visibility is None else self.visibility[keep],
+            detections=None,
         )
 
 
@@ -104,6 +119,7 @@ def read_results(path: str | Path, truth: Annotations, *, skip_bad: bool = False
         raise PosewrightError(
             "none of its image_ids is a picture of the labels", file=path, fix=f"The labels' are like {known}"
         )
+    result.detections = _detections(found, len(truth.skeleton))
     used = 0
     for image, detections in found.items():
         objects = np.flatnonzero((truth.image == image) & ~np.asarray(truth.iscrowd))
@@ -119,6 +135,14 @@ def read_results(path: str | Path, truth: Annotations, *, skip_bad: bool = False
             used += 1
     result.notes = list(_notes(truth, used, sum(map(len, found.values())) - used, elsewhere))
     return result
+
+
+def _detections(found: dict[int, list[_Row]], k: int) -> Detections:
+    """All rows of the set's pictures, those of one picture in the file's order."""
+    rows = [row for rows in found.values() for row in rows]
+    points = np.array([row.points for row in rows]).reshape(-1, k, 3)
+    image = np.array([row.image for row in rows], np.int64)
+    return Detections(image, np.nan_to_num(points[..., :2]), np.array([row.score for row in rows], float))
 
 
 def _notes(truth: Annotations, used: int, spare: int, elsewhere: int) -> Iterable[str]:

@@ -75,6 +75,15 @@ def decode(maps: Tensor, stride: int, shift: tuple[float, float] = (0.0, 0.0), r
     return torch.stack([x, y, score], dim=-1)
 
 
+def moved(points: Tensor, matrix: Tensor) -> Tensor:
+    """Points ``[B, K, 2]`` through 2x3 matrices ``[B, 2, 3]``, or one ``[2, 3]`` for all, in the points' own precision.
+
+    Written out rather than as a matrix product, which mixed precision computes in 16 bits: whole pixels would be lost.
+    """
+    matrix = matrix.expand(len(points), 2, 3)[:, None]
+    return (points[..., None, :] * matrix[..., :2]).sum(-1) + matrix[..., 2]
+
+
 def _highest(maps: Tensor, stride: int) -> Tensor:
     """``[B, K, 3]``: the first highest cell's column and row times the stride, and its height in 0..1."""
     flat = maps.flatten(2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -388,7 +389,10 @@ def _read(text: str, kind: Any) -> Any:
         return _TRUTH[text.lower()]
     if parts := get_args(kind):
         return tuple(_read(part, of) for part, of in zip(text.split(","), parts, strict=True))
-    return kind(text)
+    value = kind(text)
+    if kind is float and not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def net_config(d: dict[str, Any]) -> NetConfig:

@@ -17,6 +17,8 @@ from posewright.files import write_text
 from posewright.geometry import CropRule, Similarity
 from posewright.metrics import Evaluation, Predicted
 from posewright.metrics.evaluation import describe, object_means
+from posewright.metrics.hourglass import HourglassPck
+from posewright.metrics.mpii import MpiiPckh
 from posewright.metrics.results import image_id
 from posewright.metrics.running import objects_to_run
 from posewright.poses import Poses
@@ -39,6 +41,7 @@ class Evaluated:
         predicted: the predictions in their order.
         model: what the predictions are from, in words.
         data: what they are measured on, in words.
+        protocol: the table of another system's rules, where asked for.
     """
 
     evaluation: Evaluation
@@ -46,6 +49,7 @@ class Evaluated:
     predicted: Predicted
     model: str
     data: str
+    protocol: MpiiPckh | HourglassPck | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """The table: one row a keypoint, then all of them, then the mean over keypoints."""
@@ -70,7 +74,16 @@ class Evaluated:
         if "visibility_AUC" in metrics:
             accuracy, area = (_text(metrics[f"visibility_{name}"]) for name in ("accuracy", "AUC"))
             auc += f" Visible or hidden: {accuracy} right, AUC {area}."
-        return [auc, f"{self.counts()}.", *e.conventions(), *self.predicted.notes]
+        found = [f"{e.average_precision}."] if e.average_precision else []
+        own = self.protocol.conventions() if self.protocol else []
+        return [auc, *found, f"{self.counts()}.", *e.conventions(), *own, *self.predicted.notes]
+
+    def dumps(self) -> str:
+        """All figures as the text that ``--json`` writes."""
+        if self.protocol is None:
+            return self.evaluation.dumps()
+        record = self.evaluation.to_json() | {"protocol": self.protocol.to_json()}
+        return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
     def coco_results(self) -> list[dict[str, Any]]:
         """The predictions as COCO results; a keypoint that was not predicted is 0, 0, 0."""
@@ -206,6 +219,10 @@ class Evaluated:
         tiles |= {"NME": metrics["NME"], "median error, px": _text(metrics["median_error_px"], 2)}
         report = Report(f"Evaluation of {self.model}").lead(f"Measured on {self.data}: {self.counts()}.").tiles(tiles)
         report.heading("By keypoint").table(self.rows(), f"PCK normalised by {e.normaliser}.", strong=[-2, -1])
+        if self.protocol:
+            report.heading(self.protocol.to_json()["name"]).table(
+                self.protocol.rows(), " ".join(self.protocol.conventions())
+            )
         report.figure(folder / BARS, "", width=640)
         report.heading("PCK curve").figure(folder / CURVE, f"Distance over {describe(e.normaliser)}.", width=640)
         if sheet:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from posewright.errors import PosewrightError
+from posewright.protobuf import fields, packed
 
 # Field numbers of ModelProto, GraphProto, NodeProto, TensorProto, ValueInfoProto and what lies below them (onnx.proto3).
 _GRAPH, _NODE, _INITIALIZER, _INPUT, _OUTPUT = 7, 1, 5, 11, 12
@@ -76,20 +76,20 @@ def _graph(data: memoryview) -> Graph:
     weights = weight_bytes = opset = 0
     producer = {_PRODUCER: "", _PRODUCER_VERSION: ""}
     graphs = 0
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number in producer and isinstance(value, memoryview):
             producer[number] = bytes(value).decode()
         elif number == _OPSET and isinstance(value, memoryview):
-            entry = dict(_fields(value))
+            entry = dict(fields(value))
             if not bytes(entry.get(1, b"")):  # type: ignore[arg-type]
                 opset = int(entry.get(2, 0))  # type: ignore[call-overload]
         elif number == _GRAPH and isinstance(value, memoryview):
             graphs += 1
-            for part, body in _fields(value):
+            for part, body in fields(value):
                 if not isinstance(body, memoryview):
                     continue
                 if part == _NODE:
-                    kinds = [bytes(v).decode() for n, v in _fields(body) if n == 4 and isinstance(v, memoryview)]
+                    kinds = [bytes(v).decode() for n, v in fields(body) if n == 4 and isinstance(v, memoryview)]
                     operators.update(kinds[:1])
                 elif part == _INITIALIZER:
                     count, size = _tensor(body)
@@ -107,9 +107,9 @@ def _tensor(message: memoryview) -> tuple[int, int]:
     """(numbers, bytes) of a stored tensor; none for indices and shapes, which are whole numbers of 32 or 64 bits."""
     dims: list[int] = []
     kind = 0
-    for number, value in _fields(message):
+    for number, value in fields(message):
         if number == 1:
-            dims += [value] if isinstance(value, int) else list(_packed(value))
+            dims += [value] if isinstance(value, int) else list(packed(value))
         elif number == 2 and isinstance(value, int):
             kind = value
     if kind in (6, 7, 9):
@@ -121,68 +121,23 @@ def _tensor(message: memoryview) -> tuple[int, int]:
 def _value(message: memoryview) -> tuple[str, str]:
     """Name, and type and shape in words, of an input or output."""
     name, words = "", ""
-    for number, value in _fields(message):
+    for number, value in fields(message):
         if number == 1 and isinstance(value, memoryview):
             name = bytes(value).decode()
         elif number == 2 and isinstance(value, memoryview):
-            tensor = dict(_fields(value)).get(1)
+            tensor = dict(fields(value)).get(1)
             words = _shape(tensor) if isinstance(tensor, memoryview) else ""
     return name, words
 
 
 def _shape(tensor: memoryview) -> str:
     kind, dims = 0, []
-    for number, value in _fields(tensor):
+    for number, value in fields(tensor):
         if number == 1 and isinstance(value, int):
             kind = value
         elif number == 2 and isinstance(value, memoryview):
-            for _, dim in _fields(value):
-                entry = dict(_fields(dim)) if isinstance(dim, memoryview) else {}
+            for _, dim in fields(value):
+                entry = dict(fields(dim)) if isinstance(dim, memoryview) else {}
                 text = entry.get(2)
                 dims.append(bytes(text).decode() if isinstance(text, memoryview) else str(entry.get(1, "?")))
     return f"{_TYPES.get(kind, f'type {kind}')} [{', '.join(dims)}]"
-
-
-# -- protocol buffers --------------------------------------------------------------------------------------------------
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """(number, value) of a message's fields; ValueError or IndexError where it is none."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        number, wire = tag >> 3, tag & 7
-        if wire == 0:
-            value, at = _varint(message, at)
-            yield number, value
-            continue
-        if wire == 2:
-            length, at = _varint(message, at)
-        elif wire in (1, 5):
-            length = 8 if wire == 1 else 4
-        else:
-            raise ValueError("no such wire type")
-        if number == 0 or at + length > len(message):
-            raise ValueError("a field reaches past the end")
-        yield number, message[at : at + length]
-        at += length
-
-
-def _packed(message: memoryview) -> Iterator[int]:
-    at = 0
-    while at < len(message):
-        value, at = _varint(message, at)
-        yield value
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise ValueError("a number of more than 64 bits")

@@ -187,12 +187,14 @@ class TrainConfig:
                 raise PosewrightError(f"unknown {name} '{word}'", fix=did_you_mean(word.lower(), known))
         if self.accumulate < 1:
             raise PosewrightError(f"accumulate must be at least 1, not {self.accumulate}")
-        for name in ("epochs", "batch_size", "init_epoch"):
+        for name in ("epochs", "batch_size", "init_epoch", "threads", "seed"):
             if getattr(self, name) < 0:
                 raise PosewrightError(f"{name} must not be below 0, and is {getattr(self, name)}")
         if self.epochs and self.init_epoch >= self.epochs:
             raise PosewrightError(f"init_epoch {self.init_epoch} leaves nothing of {self.epochs} epochs")
-        for name in ("sigma", "lr", "threshold", "margin", "huber_delta", "lr_power"):
+        if self.workers < -1:
+            raise PosewrightError(f"workers must not be below -1, and is {self.workers}")
+        for name in ("sigma", "lr", "threshold", "margin", "huber_delta", "lr_power", "checkpoint_minutes"):
             if not getattr(self, name) > 0:
                 raise PosewrightError(f"{name} must be above 0, not {getattr(self, name)}")
         for name in ("weight_decay", "clip", "patience", "devices", "nodes", "hard_keypoints"):
@@ -248,6 +250,11 @@ class TrainConfig:
     def size(self) -> tuple[int, int]:
         """(height, width) of the crop in pixels; 256 x 256 as long as nothing else is settled."""
         return crop_size(INPUT_SIZE if self.input_size == AUTO else self.input_size)
+
+    def differing(self, other: TrainConfig) -> list[str]:
+        """Names of the settings that somebody gave here, and that are something else there."""
+        plain, names = TrainConfig(), [f.name for f in dataclasses.fields(TrainConfig)]
+        return [n for n in names if getattr(self, n) not in (getattr(plain, n), getattr(other, n))]
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -88,7 +88,8 @@ def loaders(
     source = annotations.source or config.data or "the data"
     for name, dataset in (("training", train), ("validation", val)):
         if len(dataset) == 0:
-            raise PosewrightError(f"has no {name} object with a labelled keypoint", file=source)
+            fix = "Label more pictures, or hold out more with --val-share" if name == "validation" else None
+            raise PosewrightError(f"has no {name} object with a labelled keypoint", file=source, fix=fix)
         if len(dataset) < place.ranks:
             raise PosewrightError(f"has {len(dataset)} {name} objects for {place.ranks} devices", file=source)
     batch = min(config.batch_size or batch_for(len(train), place.ranks), len(train))

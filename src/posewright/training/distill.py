@@ -62,8 +62,6 @@ class DistillTask(KeypointTask):
     def _heatmap_parts(self, batch: Sample, logits: Tensor) -> dict[str, Tensor]:
         """Each map learns from label and teacher in the shares of ``alpha``, or wholly from the one of them that knows it."""
         soft, known = self._word(batch)
-        if self.config.loss in ON_LOGITS:
-            soft = soft.clamp(0, 1)
         maps = logits if self.config.loss in ON_LOGITS else self.net.activate(logits)
         target, state = self.targets(batch, (logits.shape[-2], logits.shape[-1]))
         label, teacher = (self.heatmap_loss.cell(maps, t).sum((-2, -1)) for t in (target[:, None], soft))
@@ -116,13 +114,17 @@ class DistillTask(KeypointTask):
 
     @torch.no_grad()
     def _word(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """The teacher's maps ``[B, S, C, h, w]`` and how much each counts ``[B, C]``, 0 where a label calls for silence."""
+        """The teacher's maps ``[B, S, C, h, w]`` and how much each counts ``[B, C]``, 0 where a label calls for silence.
+
+        Maps are held to 0..1 like those of labels, which every loss expects, and like those of a cache.
+        """
         if "teacher_maps" in batch:
             maps, weight = batch["teacher_maps"], batch["teacher_weight"]
             maps = maps.float() / 255 if maps.dtype == torch.uint8 else maps.float()
         else:
             seen: Seen = self.lesson.teacher(batch["teacher_image"])
             maps, weight = self.lesson.targets(seen)
+            maps = maps.clamp(0, 1)
         heard = batch["present"][:, None] & (batch["state"] != EMPTY)
         if self.lesson.background:
             heard = torch.cat([heard, batch["present"][:, None]], 1)

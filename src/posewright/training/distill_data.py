@@ -186,7 +186,7 @@ def found_boxes(
         places = [teacher.rule.letterbox(*picture_size(p)) for p in part]
         crops = [warp(read_picture(p), place, teacher.rule) for p, place in zip(part, places, strict=True)]
         seen = teacher(torch.from_numpy(np.stack(crops)).to(device))
-        points = seen.points.double().cpu().numpy()
+        points = seen.points.cpu().double().numpy()
         presence = points[..., 2].mean(1) if seen.presence is None else seen.presence.cpu().numpy()
         for i, (place, found) in enumerate(zip(places, points, strict=True)):
             sure = found[:, 2] >= SURE

@@ -94,6 +94,7 @@ def fit(
             "holds a run already", file=folder, fix="Add --resume to go on with it, or give another -o"
         )
     if state is not None:
+        given = config
         config = replace(
             TrainConfig.from_dict(state["posewright"]["config"]),
             output=config.output,
@@ -101,6 +102,9 @@ def fit(
             devices=config.devices,
             nodes=config.nodes,
         )
+        unheeded = given.differing(config)
+        if unheeded:
+            print(f"a resumed run keeps its own settings; not heeded: {', '.join(unheeded)}")
     if annotations is None:
         annotations, skipped = read_data(config)
         for line in skipped:

@@ -14,7 +14,7 @@ from posewright.console import progress_bar
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
 from posewright.models.base import HeatmapNet
-from posewright.models.heatmaps import decode, encode
+from posewright.models.heatmaps import decode, encode, moved
 from posewright.skeleton import Skeleton
 from posewright.training.augment_config import PLAIN
 from posewright.training.config import TrainConfig
@@ -122,7 +122,7 @@ class Lesson:
         """Maps drawn around the teacher's points; each counts by its score."""
         points = points[:, torch.from_numpy(self.keypoints.source).to(points.device)]
         matrix = torch.tensor(self.views.to_teacher.inverse().matrix.tolist()).to(points)
-        xy = points[..., :2] @ matrix[:, :2].T + matrix[:, 2]
+        xy = moved(points[..., :2], matrix)
         extent = xy.new_tensor(self.views.student.size) - 0.5
         inside = ((xy >= -0.5) & (xy < extent)).all(-1) & known & xy.isfinite().all(-1)
         maps = encode(xy, inside, self.grid.size, self.grid.stride, self.grid.sigma, self.grid.shift)
@@ -222,4 +222,6 @@ class Lesson:
 
 def _apply(way: Resampling, maps: Tensor) -> Tensor:
     rows, columns = (torch.from_numpy(m).to(maps) for m in (way.rows, way.columns))
-    return rows @ maps @ columns.T
+    # Mixed precision would round the weights, and with them where the peaks lie, to 16 bits.
+    with torch.autocast(maps.device.type, enabled=False):
+        return rows @ maps @ columns.T

@@ -32,9 +32,11 @@ def model_for(objects: int, device: str) -> str:
 def batch_for(objects: int, ranks: int = 1) -> int:
     """Objects a step: 32, but where there are few of them an eighth, as a power of two of at least 4, so that an epoch
     has steps enough; never more than there are."""
-    # Each device takes an equal part.
     eighth = 2 ** math.floor(math.log2(max(objects / 8, 1)))
-    return -(-max(1, min(32, max(4, eighth), objects)) // ranks) * ranks
+    batch = max(1, min(32, max(4, eighth), objects))
+    # Each device takes an equal part.
+    more = -(-batch // ranks) * ranks
+    return more if more <= objects else max(objects // ranks, 1) * ranks
 
 
 def epochs_for(objects: int) -> int:
@@ -84,6 +86,8 @@ def settle(
         epochs=config.epochs or max(epochs_for(objects), config.init_epoch + 1),
         batch_size=config.batch_size or batch_for(objects, find_place(config.devices, config.nodes).ranks),
     )
+    if own_net:
+        given = replace(given, model=config.model)  # nobody chose a preset
     chosen = describe_choice(given, config)
     if chosen:
         print(f"for {objects} objects: {chosen}")

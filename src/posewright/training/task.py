@@ -13,7 +13,7 @@ from posewright.annotations import Annotations
 from posewright.errors import PosewrightError
 from posewright.metrics import normaliser_lengths, pck
 from posewright.models.base import HeatmapNet
-from posewright.models.heatmaps import decode, encode
+from posewright.models.heatmaps import decode, encode, moved
 from posewright.training.accumulation import batches_in_step, ends_step
 from posewright.training.config import TrainConfig
 from posewright.training.dataset import DRAWN, IGNORED, Sample
@@ -132,8 +132,7 @@ class KeypointTask(pl.LightningModule):
         maps = self.net.activate(parts["output"][:, -1, : self.net.keypoints])
         net = self.net.config
         points = decode(maps, net.stride, net.label_shift, net.decoding)[..., :2]
-        inverse = batch["inverse"]
-        xy = points @ inverse[:, :, :2].transpose(1, 2) + inverse[:, None, :, 2]
+        xy = moved(points, batch["inverse"])
         labelled = int((batch["state"] != IGNORED).sum())
         self.found.append((batch["index"].cpu(), xy.cpu(), float(parts["loss"]), labelled))
 

@@ -233,7 +233,7 @@ class ForeignTeacher(Teacher):
         """Whether (height, width) is the input's divided by one whole number."""
         width, height = self.rule.size
         h, w = size
-        return 4 < h <= height and height % h == 0 and w * (height // h) == width
+        return min(h, w) > 4 and h <= height and height % h == 0 and w * (height // h) == width
 
     def _run(self, crops: np.ndarray, outputs: list[str]) -> list[np.ndarray]:
         pixels = crops
