@@ -144,6 +144,19 @@ def test_a_pickle_in_the_h5_runs_nothing(tmp_path):
     assert not (tmp_path / "made").exists()
 
 
+def test_a_pickle_that_would_never_end_is_refused(tmp_path):
+    nested: tuple = ()
+    for _ in range(60):
+        nested = (nested, nested)
+    # A dict of one entry whose key is the nested tuple, written by hand: making it here would never end either.
+    program = b"}" + pickle.dumps(nested, 2)[2:-1] + b"K\x01s."
+    path = write_appendable(tmp_path / "CollectedData_me.h5", COLUMNS, ["a.png", "b.png"], VALUES)
+    with h5py.File(path, "a") as file:
+        file["df_with_missing"].attrs["non_index_axes"] = np.void(program)
+    with pytest.raises(PosewrightError, match=r"HDF5 data cannot be read"):
+        read_annotations(path)
+
+
 def test_without_h5py_the_csv_is_enough(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     path = project(tmp_path) / "labeled-data/day1/CollectedData_me.h5"
