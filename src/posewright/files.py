@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and reading text with one clear error."""
 
 from __future__ import annotations
 
@@ -16,6 +16,20 @@ from posewright.errors import PosewrightError
 def _raise_if_full(error: OSError, path: Path) -> None:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         raise PosewrightError("no space left on the device", file=path, fix="Free some, or write elsewhere") from None
+
+
+def read_text(path: str | Path) -> str:
+    """The content of a UTF-8 text file, without a byte-order mark.
+
+    Raises:
+        PosewrightError: where it cannot be read or is no text.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise PosewrightError(error.strerror or "cannot be read", file=path) from None
+    except UnicodeDecodeError:
+        raise PosewrightError("is not a text file", file=path) from None
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from posewright.errors import PosewrightError, did_you_mean
-from posewright.files import write_text
+from posewright.files import read_text, write_text
 
 ALIASES = {"plevis": "pelvis"}
 """Spellings found in published class lists, and the names they stand for."""
@@ -377,12 +377,7 @@ def _links(base: Skeleton, file: str | Path) -> tuple[tuple[tuple[int, int], ...
 
 def _lines(path: str | Path) -> list[tuple[int, str]]:
     """The lines of a text file that are not blank, with their numbers."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise PosewrightError(error.strerror or "cannot be read", file=path) from None
-    except UnicodeDecodeError:
-        raise PosewrightError("is not a text file", file=path) from None
+    text = read_text(path)
     return [(n, line.strip()) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 

@@ -14,6 +14,7 @@ import torch
 from helpers.discs import DISCS, draw_discs
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
+from posewright.media.sources import folder_pictures
 from posewright.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from posewright.models.heatmaps import decode, encode
 from posewright.models.presets import build_net, preset
@@ -23,7 +24,7 @@ from posewright.training.config import TrainConfig
 from posewright.training.dataset import DRAWN, EMPTY, IGNORED, CropDataset, collate
 from posewright.training.distill import DistillTask
 from posewright.training.distill_config import DistillConfig
-from posewright.training.distill_data import found_boxes, unlabelled_pictures, whole_boxes, with_unlabelled
+from posewright.training.distill_data import found_boxes, whole_boxes, with_unlabelled
 from posewright.training.fit import fit
 from posewright.training.lesson import Lesson
 from posewright.training.task import KeypointTask
@@ -326,7 +327,7 @@ def test_unlabelled_pictures_come_behind_the_labelled(discs, wild, monkeypatch):
 
 def test_the_teacher_finds_where_the_object_is(wild):
     folder, truth = wild
-    pictures = unlabelled_pictures(folder)
+    pictures = folder_pictures(folder, "--unlabelled")
     boxes = found_boxes(pictures, Oracle(CropRule((96, 96))), RULE, "cpu", batch=3)
     whole = whole_boxes(pictures, RULE)
     assert np.allclose(whole, [-0.5 + 96 * 0.1, -0.5 + 96 * 0.1, 95.5 - 96 * 0.1, 95.5 - 96 * 0.1])
@@ -340,10 +341,10 @@ def test_the_teacher_finds_where_the_object_is(wild):
 
 def test_folders_that_cannot_be_used(tmp_path, discs):
     with pytest.raises(PosewrightError, match=r"does not exist.*--unlabelled"):
-        unlabelled_pictures(tmp_path / "none")
+        folder_pictures(tmp_path / "none", "--unlabelled")
     (tmp_path / "notes.txt").write_text("nothing to see")
     with pytest.raises(PosewrightError, match="holds no pictures"):
-        unlabelled_pictures(tmp_path)
+        folder_pictures(tmp_path, "--unlabelled")
     with pytest.raises(PosewrightError, match="among the labelled pictures"):
         with_unlabelled(discs, [discs.image_path(0)], np.array([[0.0, 0, 9, 9]]))
 

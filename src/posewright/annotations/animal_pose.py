@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from posewright.annotations.json_file import kept_rows, load_json, maps_ids_to_pictures, number_rows
+from posewright.annotations.json_file import Misfits, load_json, maps_ids_to_pictures
 from posewright.annotations.pictures import (
     USUAL_FOLDERS,
     choose_root,
@@ -91,12 +91,7 @@ def read(source: Path, options: ReadOptions) -> Annotations:
     def report(i: int, problem: str) -> None:
         options.bad(PosewrightError(problem, file=path, record=columns["name"][i]))
 
-    for i, problem in sorted(problems.items()):
-        report(i, problem)
-    if problems:
-        keep = np.ones(len(rows), bool)
-        keep[list(problems)] = False
-        columns = kept_rows(columns, keep)
+    problems.leave_out(report, columns)
     folders = [path.parent / "images", *(path.parent / name for name in USUAL_FOLDERS), path.parent.parent / "images"]
     root, found = choose_root([im.path for im in images], options.images, folders, path)
     images, unreadable = fill_sizes(images, root, options.bad) if found else (images, [])
@@ -131,19 +126,16 @@ def _skeleton(categories: Any, wanted: Skeleton | None, path: Path) -> Skeleton:
         raise PosewrightError("its categories have links that are no pairs of numbers", file=path) from None
 
 
-def _columns(rows: list[dict[str, Any]], count: int) -> tuple[dict[str, Any], dict[int, str]]:
+def _columns(rows: list[dict[str, Any]], count: int) -> tuple[dict[str, Any], Misfits]:
     """Keypoints and boxes, and what is wrong with annotations that do not fit."""
-    keypoints, problems = number_rows([row.get("keypoints") for row in rows], (count, 3))
-    problems = {i: f"keypoints: {why}" for i, why in problems.items()}
+    problems = Misfits()
+    keypoints = problems.numbers("keypoints", [row.get("keypoints") for row in rows], (count, 3))
     boxless = np.array([row.get("bbox") is None for row in rows], bool)
-    boxes, wrong = number_rows([row.get("bbox") or [np.nan] * 4 for row in rows], (4,))
-    for i, why in wrong.items():
-        problems.setdefault(i, f"bbox: {why}")
+    boxes = problems.numbers("bbox", [row.get("bbox") or [np.nan] * 4 for row in rows], (4,))
     if not (keypoints[..., 2] == 2).any():
         keypoints[..., 2] = np.where(keypoints[..., 2] == 1, 2, keypoints[..., 2])
     boxes[boxless] = boxes_from_keypoints(keypoints)[boxless]
-    for i in np.flatnonzero(boxless & ~(keypoints[..., 2] > 0).any(1)).tolist():
-        problems.setdefault(i, "has neither a box nor a labelled keypoint")
+    problems.mark(boxless & ~(keypoints[..., 2] > 0).any(1), "has neither a box nor a labelled keypoint")
     return {"keypoints": keypoints, "boxes": boxes}, problems
 
 

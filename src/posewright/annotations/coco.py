@@ -21,7 +21,7 @@ import numpy as np
 
 from posewright.annotations.coco_objects import object_columns
 from posewright.annotations.coco_write import write
-from posewright.annotations.json_file import head, is_number, kept_rows, load_json, maps_ids_to_pictures
+from posewright.annotations.json_file import head, is_number, load_json, maps_ids_to_pictures
 from posewright.annotations.pictures import (
     USUAL_FOLDERS,
     choose_root,
@@ -101,12 +101,7 @@ def _read_file(path: Path, options: ReadOptions) -> Annotations:
         record = f"annotation {rows['entry'][i].get('id', i)} on image '{table[rows['image'][i]].path}'"
         options.bad(PosewrightError(problem, file=path, record=record))
 
-    for i, problem in sorted(problems.items()):
-        report(i, problem)
-    if problems:
-        keep = np.ones(len(entries), bool)
-        keep[list(problems)] = False
-        rows, columns = kept_rows(rows, keep), kept_rows(columns, keep)
+    problems.leave_out(report, rows, columns)
     result = Annotations(choice.skeleton, table, rows["image"], root=root, source=str(path), report=report, **columns)
     return without_images(result, unreadable + emptied_images(result, touched))
 

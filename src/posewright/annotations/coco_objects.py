@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from posewright.annotations.coco_write import CORNER
-from posewright.annotations.json_file import is_number, number_rows
+from posewright.annotations.json_file import Misfits, is_number
 from posewright.annotations.tables import boxes_from_keypoints
 
 
 def object_columns(
     entries: list[dict[str, Any]], stored: int, order: list[int] | None = None
-) -> tuple[dict[str, Any], dict[int, str]]:
+) -> tuple[dict[str, Any], Misfits]:
     """COCO annotations as columns of the table of objects, in posewright's frame.
 
     Args:
@@ -26,26 +26,23 @@ def object_columns(
         The columns by name, and what is wrong with the rows that do not fit.
     """
     n, nothing = len(entries), [0] * (3 * stored)
-    flat, problems = number_rows([e.get("keypoints") or nothing for e in entries], (3 * stored,))
-    problems = {i: f"keypoints: {what}" for i, what in problems.items()}
+    problems = Misfits()
+    flat = problems.numbers("keypoints", [e.get("keypoints") or nothing for e in entries], (3 * stored,))
     keypoints = flat.reshape(n, stored, 3)
     keypoints = keypoints if order is None else keypoints[:, order]
     keypoints[keypoints[..., 2] == 0] = 0
 
     unknown = [np.nan] * 4
-    corner, wrong = number_rows([unknown if e.get("bbox") is None else e["bbox"] for e in entries], (4,))
-    problems |= {i: f"bbox: {what}" for i, what in wrong.items() if i not in problems}
+    corner = problems.numbers("bbox", [unknown if e.get("bbox") is None else e["bbox"] for e in entries], (4,))
     boxes = np.concatenate([corner[:, :2], corner[:, :2] + corner[:, 2:]], 1) - CORNER
     boxless = np.array([e.get("bbox") is None for e in entries], bool)
     boxes[boxless] = boxes_from_keypoints(keypoints[boxless])
-    for i in np.flatnonzero(boxless & ~(keypoints[..., 2] != 0).any(1)):
-        problems.setdefault(int(i), "has neither a box nor a labelled keypoint")
+    problems.mark(boxless & ~(keypoints[..., 2] != 0).any(1), "has neither a box nor a labelled keypoint")
 
-    scalars, wrong = number_rows([_scalars(e) for e in entries], (len(_SCALARS),))
-    problems |= {i: f"{', '.join(_SCALARS)}: {what}" for i, what in wrong.items() if i not in problems}
+    scalars = problems.numbers(", ".join(_SCALARS), [_scalars(e) for e in entries], (len(_SCALARS),))
     area, iscrowd, track, head_size, weight = scalars.T
     polygons, wrong = _polygons([e.get("segmentation") or [] for e in entries])
-    problems |= {i: what for i, what in wrong.items() if i not in problems}
+    problems.mark(list(wrong), wrong.__getitem__)
     columns = {
         "keypoints": keypoints,
         "boxes": boxes,

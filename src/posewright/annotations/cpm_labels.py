@@ -45,7 +45,7 @@ from posewright.annotations.pictures import (
 from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import Annotations, Image
 from posewright.errors import PosewrightError
-from posewright.files import whole_file
+from posewright.files import read_text, whole_file
 from posewright.media.header import picture_size
 from posewright.skeleton import Skeleton
 
@@ -116,12 +116,7 @@ def _label_files(source: Path) -> list[Path]:
 
 def _lines(path: Path) -> tuple[list[_Line], list[str], str | None]:
     """The records of a file, what was no record, and our own first line."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise PosewrightError(error.strerror or "cannot be read", file=path) from None
-    except UnicodeDecodeError:
-        raise PosewrightError("is not a text file", file=path) from None
+    text = read_text(path)
     records, others = [], []
     rows = text.split("\n")
     own = rows[0].rstrip("\r") if _OWN.fullmatch(rows[0].rstrip("\r")) else None

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from posewright.annotations import hdf5
 from posewright.annotations.json_file import head
 from posewright.errors import PosewrightError
+from posewright.files import read_text
 
 LEVELS = ("scorer", "individuals", "bodyparts", "coords")
 """What the lines over the columns begin with."""
@@ -94,13 +95,9 @@ Columns = list[tuple[str, str, str, str]]
 
 
 def _csv(path: Path, bad: Bad) -> tuple[Columns, list[str], NDArray[np.float64]]:
+    text = read_text(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
         lines = [(n, row) for n, row in enumerate(csv.reader(io.StringIO(text)), 1) if any(row)]
-    except OSError as error:
-        raise PosewrightError(error.strerror or "cannot be read", file=path) from None
-    except UnicodeDecodeError:
-        raise PosewrightError("is not a text file", file=path) from None
     except csv.Error as error:
         raise PosewrightError(f"is not CSV: {error}", file=path) from None
     over: dict[str, list[str]] = {}

@@ -30,7 +30,7 @@ from posewright.annotations.pictures import choose_root, emptied_images, without
 from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
 from posewright.errors import PosewrightError
-from posewright.files import whole_folder
+from posewright.files import read_text, whole_folder
 from posewright.skeleton import Skeleton, swaps_from_names
 
 
@@ -169,11 +169,10 @@ def read_skeleton(path: Path) -> tuple[tuple[str, ...], list[int], list[int]]:
     Raises:
         PosewrightError: where the file cannot be used.
     """
+    text = read_text(path)
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
-    except OSError as error:
-        raise PosewrightError(error.strerror or "cannot be read", file=path) from None
-    except (UnicodeDecodeError, csv.Error):
+        rows = list(csv.DictReader(io.StringIO(text)))
+    except csv.Error:
         raise PosewrightError("is not a CSV file", file=path) from None
     names = [(row.get("name") or "").strip() for row in rows]
     if not names or not all(names):

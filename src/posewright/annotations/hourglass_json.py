@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.annotations.hourglass_write import HEAD, KNOWN_SETS, known_set, losses, scaled_boxes, write
-from posewright.annotations.json_file import head, is_number, kept_rows, load_json, number_rows
+from posewright.annotations.json_file import Misfits, head, is_number, load_json
 from posewright.annotations.pictures import (
     USUAL_FOLDERS,
     choose_root,
@@ -155,12 +155,7 @@ def read(source: Path, options: ReadOptions) -> Annotations:
     def report(i: int, problem: str) -> None:
         options.bad(PosewrightError(problem, file=path, record=columns["name"][i]))
 
-    for i, problem in sorted(problems.items()):
-        report(i, problem)
-    if problems:
-        keep = np.ones(len(rows), bool)
-        keep[list(problems)] = False
-        columns = kept_rows(columns, keep)
+    problems.leave_out(report, columns)
     table = [Image(**im) for im in pictures.images]
     hint = rows[0].get("posewright", {}).get("images") if rows else None
     folders = [path.parent / "images", *(path.parent / name for name in USUAL_FOLDERS)]
@@ -199,15 +194,9 @@ def _picture(record: Any, number: int, pictures: _Pictures, path: Path) -> int:
     return pictures.add(picture, frame, (size[0], size[1]), split, own)
 
 
-def _columns(rows: list[dict[str, Any]], count: int) -> tuple[dict[str, Any], dict[int, str]]:
+def _columns(rows: list[dict[str, Any]], count: int) -> tuple[dict[str, Any], Misfits]:
     """The columns of the table of objects, and what is wrong with rows that do not fit."""
-    problems: dict[int, str] = {}
-
-    def numbers(what: str, values: list[Any], shape: tuple[int, ...]) -> Array:
-        table, wrong = number_rows(values, shape)
-        for i, why in wrong.items():
-            problems.setdefault(i, f"{what}: {why}")
-        return table
+    problems = Misfits()
 
     def value(record: dict[str, Any], name: str, missing: Any) -> Any:
         found = record.get(name)
@@ -218,27 +207,26 @@ def _columns(rows: list[dict[str, Any]], count: int) -> tuple[dict[str, Any], di
     names = [r.get("dataset", "") for r in rows]
     mpi = np.array([known_set(name) == "MPI" for name in names], bool)
     one_based = np.array([known_set(name) != "" for name in names], bool)
-    joints = numbers("joint_self", [value(r, "joint_self", None) for r in rows], (count, 3))
+    joints = problems.numbers("joint_self", [value(r, "joint_self", None) for r in rows], (count, 3))
     three_values = _three_values(joints, names) | np.array([o.get("visibility") == "coco" for o in own], bool)
     keypoints = _keypoints(joints, three_values, mpi)
     keypoints[..., :2] -= one_based[:, None, None] * (keypoints[..., 2:] != 0)
-    centre = numbers("objpos", [value(r, "objpos", [nan, nan]) for r in rows], (2,))
-    scale = numbers("scale_provided", [[value(r, "scale_provided", nan)] for r in rows], (1,))[:, 0]
-    heads = numbers("headboxes", [_head_box(r) for r in rows], (4,))
-    boxes = numbers("box", [value(o, "box", [nan] * 4) for o in own], (4,))
+    centre = problems.numbers("objpos", [value(r, "objpos", [nan, nan]) for r in rows], (2,))
+    scale = problems.numbers("scale_provided", [[value(r, "scale_provided", nan)] for r in rows], (1,))[:, 0]
+    heads = problems.numbers("headboxes", [_head_box(r) for r in rows], (4,))
+    boxes = problems.numbers("box", [value(o, "box", [nan] * 4) for o in own], (4,))
     scalars = [[value(o, n, d) for n, d in (("area", nan), ("weight", 1), ("track", -1), ("iscrowd", 0))] for o in own]
-    area, weight, track, iscrowd = numbers("area, weight, track, iscrowd", scalars, (4,)).T
+    area, weight, track, iscrowd = problems.numbers("area, weight, track, iscrowd", scalars, (4,)).T
 
     unsaid = [r.get("objpos") is None or r.get("scale_provided") is None for r in rows]
     unplaced = np.array(unsaid, bool) | (centre[:, 0] == -1)
-    for i in np.flatnonzero(~unplaced & (scale <= 0)):
-        problems.setdefault(int(i), f"scale_provided is {scale[i]:g}: a box of no area")
+    problems.mark(~unplaced & (scale <= 0), lambda i: f"scale_provided is {scale[i]:g}: a box of no area")
     square = scaled_boxes(centre - one_based[:, None], scale)
     placed = np.where(unplaced[:, None], boxes_from_keypoints(keypoints), square)
     boxless = np.array([o.get("box") is None for o in own], bool)
     boxes[boxless] = placed[boxless]
-    for i in np.flatnonzero(boxless & unplaced & ~(keypoints[..., 2] != 0).any(1)):
-        problems.setdefault(int(i), "has neither objpos with scale_provided nor a labelled joint")
+    nothing = boxless & unplaced & ~(keypoints[..., 2] != 0).any(1)
+    problems.mark(nothing, "has neither objpos with scale_provided nor a labelled joint")
     diagonal = np.hypot(heads[:, 2] - heads[:, 0], heads[:, 3] - heads[:, 1])
     columns = {
         "keypoints": keypoints,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,31 @@ def number_rows(rows: Sequence[Any], shape: tuple[int, ...]) -> tuple[NDArray[np
         else:
             out[i] = row
     return out, problems
+
+
+class Misfits(dict[int, str]):
+    """Rows of a table that cannot be used, and for each a few words on why: the first reason found."""
+
+    def numbers(self, what: str, rows: Sequence[Any], shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """``[N, *shape]`` as :func:`number_rows` gives it, with what is wrong noted under the name ``what``."""
+        table, wrong = number_rows(rows, shape)
+        for i, why in wrong.items():
+            self.setdefault(i, f"{what}: {why}")
+        return table
+
+    def mark(self, rows: Any, why: Callable[[int], str] | str) -> None:
+        """Note one reason for many rows, given by mask ``[N]`` or index."""
+        index = np.asarray(rows)
+        for i in (np.flatnonzero(index) if index.dtype == bool else index).tolist():
+            self.setdefault(i, why if isinstance(why, str) else why(i))
+
+    def leave_out(self, report: Callable[[int, str], None], *tables: dict[str, Any]) -> None:
+        """Report every row in order, then take them out of the tables' columns, in place."""
+        for i in sorted(self):
+            report(i, self[i])
+        for table in tables:
+            rows = len(next(iter(table.values()), ()))
+            table |= kept_rows(table, np.isin(np.arange(rows), list(self), invert=True)) if self else {}
 
 
 def kept_rows(columns: dict[str, Any], keep: NDArray[np.bool_]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from posewright.annotations.json_file import head, kept_rows, load_json, number_rows
+from posewright.annotations.json_file import Misfits, head, load_json
 from posewright.annotations.mpii_mat import mpii_skeleton, person_boxes
 from posewright.annotations.pictures import (
     USUAL_FOLDERS,
@@ -104,12 +104,7 @@ def read(source: Path, options: ReadOptions) -> Annotations:
         path, record = columns["name"][i]
         options.bad(PosewrightError(problem, file=path, record=record))
 
-    for i, problem in sorted(problems.items()):
-        report(i, problem)
-    if problems:
-        keep = np.ones(len(records), bool)
-        keep[list(problems)] = False
-        columns = kept_rows(columns, keep)
+    problems.leave_out(report, columns)
     table = [Image(**im) for im in images]
     folder = files[0].parent
     folders = [folder.parent / "images", *(folder / name for name in ("images", *USUAL_FOLDERS)), folder.parent]
@@ -128,35 +123,25 @@ def _picture(record: Any, number: int, path: Path) -> str:
     return relative_path(record["image"], file=path, record=f"record {number} ('{record['image']}')")
 
 
-def _columns(records: list[dict[str, Any]], count: int) -> tuple[dict[str, Any], dict[int, str]]:
+def _columns(records: list[dict[str, Any]], count: int) -> tuple[dict[str, Any], Misfits]:
     """Keypoints and boxes, and what is wrong with records that do not fit."""
-    problems: dict[int, str] = {}
-
-    def numbers(what: str, values: list[Any], shape: tuple[int, ...]) -> Any:
-        table, wrong = number_rows(values, shape)
-        for i, why in wrong.items():
-            problems.setdefault(i, f"{what}: {why}")
-        return table
-
+    problems = Misfits()
     without = [r.get("joints") is None and r.get("joints_vis") is None for r in records]
-    joints = numbers(
+    joints = problems.numbers(
         "joints", [[[-1, -1]] * count if w else r.get("joints") for r, w in zip(records, without)], (count, 2)
     )
-    seen = numbers(
+    seen = problems.numbers(
         "joints_vis", [[0] * count if w else r.get("joints_vis") for r, w in zip(records, without)], (count,)
     )
-    centre = numbers("center", [r.get("center", [-1, -1]) for r in records], (2,))
-    scale = numbers("scale", [[r.get("scale", -1)] for r in records], (1,))
-    for i in np.flatnonzero(~np.isin(seen, (0, 1)).all(1)):
-        problems.setdefault(int(i), "joints_vis holds something else than 0 and 1")
+    centre = problems.numbers("center", [r.get("center", [-1, -1]) for r in records], (2,))
+    scale = problems.numbers("scale", [[r.get("scale", -1)] for r in records], (1,))
+    problems.mark(~np.isin(seen, (0, 1)).all(1), "joints_vis holds something else than 0 and 1")
     placed = (joints > 0).all(2) & (seen == 0)
     v = np.where(seen == 1, 2.0, np.where(placed, 1.0, 0.0))
     keypoints = np.concatenate([np.where(v[..., None] > 0, joints - 1, 0), v[..., None]], 2)
     unplaced = (centre == -1).all(1) | (scale[:, 0] == -1)
-    for i in np.flatnonzero(~unplaced & (scale[:, 0] <= 0)):
-        problems.setdefault(int(i), f"scale is {scale[i, 0]:g}: a box of no area")
-    for i in np.flatnonzero(unplaced & ~(v > 0).any(1)):
-        problems.setdefault(int(i), "has neither center with scale nor a labelled joint")
+    problems.mark(~unplaced & (scale[:, 0] <= 0), lambda i: f"scale is {scale[i, 0]:g}: a box of no area")
+    problems.mark(unplaced & ~(v > 0).any(1), "has neither center with scale nor a labelled joint")
     spot = np.where(unplaced[:, None], np.nan, np.concatenate([centre, scale], 1))
     return {"keypoints": keypoints, "boxes": person_boxes(spot, keypoints)}, problems
 

@@ -21,6 +21,7 @@ from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
 from posewright.annotations.tree import walk
 from posewright.errors import PosewrightError
+from posewright.files import read_text
 from posewright.skeleton import Skeleton, builtin_skeletons
 
 Array = NDArray[np.float64]
@@ -93,12 +94,7 @@ def read_pts(path: Path, skeleton: Skeleton) -> Array:
     Raises:
         PosewrightError: where the file is no such file or has another number of points than the skeleton.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise PosewrightError(error.strerror or "cannot be read", file=path) from None
-    except UnicodeDecodeError:
-        raise PosewrightError("is not a text file", file=path) from None
+    text = read_text(path)
     if not text.strip():
         raise PosewrightError("is empty", file=path)
     before, brace, rest = text.partition("{")

@@ -39,10 +39,10 @@ from posewright.annotations.yolo_layout import (
     entries_of_yaml,
     has_visibility,
     is_label_file,
-    read_text,
 )
 from posewright.annotations.yolo_write import losses, write
 from posewright.errors import PosewrightError
+from posewright.files import read_text
 from posewright.skeleton import Skeleton, builtin_skeletons, swaps_from_names
 
 Array = NDArray[np.float64]

@@ -17,6 +17,7 @@ from posewright.annotations.pictures import relative_path, split_of
 from posewright.annotations.registry import ReadOptions
 from posewright.annotations.tree import walk
 from posewright.errors import PosewrightError
+from posewright.files import read_text
 
 Array = NDArray[np.float64]
 
@@ -48,15 +49,6 @@ def has_visibility(numbers: Array) -> bool:
     return (
         count >= 3 and count % 3 == 0 and bool(np.isfinite(numbers).all() and np.isin(numbers[7::3], (0, 1, 2)).all())
     )
-
-
-def read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise PosewrightError(error.strerror or "cannot be read", file=path) from None
-    except UnicodeDecodeError:
-        raise PosewrightError("is not a text file", file=path) from None
 
 
 def entries_of_yaml(about: dict[str, Any], yaml: Path, options: ReadOptions) -> tuple[Path, list[Entry]]:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from posewright.models.checkpoint import Checkpoint
-from posewright.models.heatmaps import decode
 from posewright.models.peaks import covariance, map_spread, peak_cells, read_maps
 
 OUTPUTS = ("keypoints", "presence", "heatmaps")
@@ -63,7 +62,7 @@ class DeployedNet(nn.Module):
         logits, visibility = self.net.outputs(image)
         maps = self.net.activate(logits)
         config, last = self.net.config, maps[:, -1, : self.net.keypoints]
-        keypoints = decode(last, config.stride, config.label_shift, config.decoding)
+        keypoints = self.net.points(last)
         presence = torch.sigmoid(self.presence[0] * keypoints[..., 2].mean(1) + self.presence[1])
         found = [keypoints, presence, maps]
         if self.fitted is None and visibility is None:

@@ -15,7 +15,6 @@ from posewright.errors import PosewrightError
 from posewright.export.deploy import DeployedNet, outputs_of
 from posewright.files import whole_file
 from posewright.models.checkpoint import Checkpoint
-from posewright.models.heatmaps import decode
 from posewright.runtime.modelfile import ENTRY, INPUT, ModelInfo
 
 OPSET = 18
@@ -148,16 +147,16 @@ def compare(net: DeployedNet, path: Path, crops: np.ndarray) -> Parity:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    config, worst_px, worst_map, worst_told = net.net.config, 0.0, 0.0, 0.0
+    stride, worst_px, worst_map, worst_told = net.net.config.stride, 0.0, 0.0, 0.0
     for crop in crops:
         with torch.no_grad():
             true = {name: t.numpy() for name, t in zip(net.outputs, net(torch.from_numpy(crop[None])), strict=True)}
         got = dict(zip(net.outputs, session.run(list(net.outputs), {INPUT: crop[None]}), strict=True))
         points, maps = true["keypoints"], true["heatmaps"]
         last = torch.from_numpy(maps[:, -1, : net.net.keypoints]).double()
-        exact = decode(last, config.stride, config.label_shift, config.decoding).numpy()
+        exact = net.net.points(last).numpy()
         rounded = np.linalg.norm(exact[..., :2] - points[..., :2], axis=-1)
-        sure = (points[..., 2] > 0.1) & (rounded < SETTLED * config.stride)
+        sure = (points[..., 2] > 0.1) & (rounded < SETTLED * stride)
         off = np.linalg.norm(got["keypoints"][..., :2] - points[..., :2], axis=-1)[sure]
         worst_px = float(np.maximum(worst_px, off.max(initial=0)))
         apart = np.abs(got["heatmaps"] - maps).max() / max(np.abs(maps).max(), LEAST_MAP)

@@ -75,6 +75,21 @@ class Source:
             yield Frame(image, path)
 
 
+def folder_pictures(folder: str | Path, option: str) -> list[Path]:
+    """The pictures of a folder and its subfolders, in the order of their paths.
+
+    Args:
+        option: what a person gave the folder by, for the message.
+
+    Raises:
+        PosewrightError: where there is no such folder or no picture in it.
+    """
+    if not Path(folder).is_dir():
+        what = "is no folder" if Path(folder).exists() else "does not exist"
+        raise PosewrightError(what, file=folder, fix=f"Give {option} a folder of pictures")
+    return list(find_sources([folder])[0].pictures)
+
+
 def find_sources(specs: Sequence[str | Path], exclude: Path | None = None) -> list[Source]:
     """What the arguments of a command stand for.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from posewright.errors import PosewrightError
-from posewright.models.heatmaps import WINDOW
+from posewright.models.heatmaps import WINDOW, decode
 from posewright.models.presets import NetConfig
 
 EMPTY_LOGIT = -4.6
@@ -96,6 +96,11 @@ class HeatmapNet(nn.Module):
         if self.config.activation == "sigmoid":
             return logits.sigmoid()
         return logits.relu() if self.config.activation == "relu" else logits
+
+    def points(self, maps: Tensor) -> Tensor:
+        """Keypoints ``[B, K, 3]`` (x, y, score) in crop pixels of one stage's maps ``[B, K, h, w]`` after the activation,
+        as this net's stride, label shift and decoding have it."""
+        return decode(maps, self.config.stride, self.config.label_shift, self.config.decoding)
 
     def start_predictors(self) -> None:
         """Let every stage's last layer start from what most targets are: empty keypoint maps, a full background."""

@@ -50,6 +50,15 @@ class Checkpoint:
     covariance: PeakCovariance | None = None
 
 
+def join_terms(own: str, inherited: str, origin: str) -> str:
+    """Terms of a set, with those that come with weights learned elsewhere behind them, unless they are in it already.
+
+    Args:
+        origin: what the inherited terms come from, in words.
+    """
+    return own if not inherited or inherited in own else f"{own} {origin}: {inherited}".strip()
+
+
 def save_checkpoint(checkpoint: Checkpoint, path: str | Path, *, half: bool = False) -> Path:
     """Write a checkpoint whole or not at all.
 

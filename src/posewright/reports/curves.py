@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError
+from posewright.files import read_text
 
 Array = NDArray[np.float64]
 
@@ -68,12 +69,7 @@ def read_run(path: str | Path) -> Run:
     if not path.exists():
         raise PosewrightError("does not exist", file=path)
     file = _history_in(path) if path.is_dir() else path
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise PosewrightError(error.strerror or "cannot be read", file=file) from None
-    except UnicodeDecodeError:
-        raise PosewrightError("is not a text file", file=file) from None
+    text = read_text(file)
     lines = text.splitlines()
     if not any(line.strip() for line in lines):
         raise PosewrightError("is empty", file=file, fix="The run has not finished its first epoch")

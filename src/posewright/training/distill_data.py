@@ -18,7 +18,6 @@ from posewright.errors import PosewrightError
 from posewright.geometry import CropRule, Similarity, expand_box, keypoints_box, picture_box
 from posewright.media.header import picture_size
 from posewright.media.pictures import read_picture
-from posewright.media.sources import find_sources
 from posewright.training.augment_config import AugmentConfig
 from posewright.training.dataset import CropDataset, Sample
 from posewright.training.perspective import CropMap
@@ -113,19 +112,6 @@ class DistillDataset(CropDataset):
         if self.cache is None:
             found["teacher_image"] = torch.from_numpy(self.views.for_teacher(drawn))
         return found
-
-
-def unlabelled_pictures(folder: str | Path) -> list[Path]:
-    """The pictures of a folder and its subfolders.
-
-    Raises:
-        PosewrightError: where there is no such folder or no picture in it.
-    """
-    if not Path(folder).is_dir():
-        what = "is no folder" if Path(folder).exists() else "does not exist"
-        raise PosewrightError(what, file=folder, fix="Give --unlabelled a folder of pictures")
-    (source,) = find_sources([folder])
-    return list(source.pictures)
 
 
 def with_unlabelled(labelled: Annotations, pictures: list[Path], boxes: NDArray[np.float64]) -> Annotations:

@@ -16,7 +16,6 @@ from posewright.console import progress_bar
 from posewright.metrics.calibration import roc_auc
 from posewright.models.base import HeatmapNet
 from posewright.models.checkpoint import Checkpoint
-from posewright.models.heatmaps import decode
 from posewright.models.peaks import map_spread, peak_cells, read_maps
 from posewright.training.covariance import fit_covariance
 from posewright.training.dataset import DRAWN, CropDataset, collate
@@ -60,9 +59,8 @@ def look(net: HeatmapNet, dataset: CropDataset, items: Sequence[int], device: st
             batch = collate([dataset[int(i)] for i in items[start : start + BATCH]])
             maps, visibility = net.outputs(batch["image"].to(device))
             last = net.activate(maps)[:, -1, : net.keypoints].float()
-            config = net.config
-            points = decode(last, config.stride, config.label_shift, config.decoding)
-            cells = peak_cells(last, points[..., :2], config)
+            points = net.points(last)
+            cells = peak_cells(last, points[..., :2], net.config)
             found = {"index": batch["index"], "present": batch["present"], "visible": batch["visible"]}
             found |= {"points": points, "spread": map_spread(last, cells)}
             off = points[..., :2].cpu() - batch["points"]

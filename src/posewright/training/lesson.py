@@ -13,7 +13,9 @@ from posewright.annotations import Annotations
 from posewright.console import progress_bar
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
+from posewright.media.sources import folder_pictures
 from posewright.models.base import HeatmapNet
+from posewright.models.checkpoint import join_terms
 from posewright.models.heatmaps import decode, encode, moved
 from posewright.skeleton import Skeleton
 from posewright.training.augment_config import PLAIN
@@ -21,7 +23,6 @@ from posewright.training.config import TrainConfig
 from posewright.training.distill_data import (
     DistillDataset,
     found_boxes,
-    unlabelled_pictures,
     whole_boxes,
     with_unlabelled,
 )
@@ -91,8 +92,7 @@ class Lesson:
 
     def terms(self, own: str) -> str:
         """The run's terms, joined with those of the teacher, whose knowledge the student takes over."""
-        inherited = self.teacher.terms
-        return own if not inherited or inherited in own else f"{own} Teacher ({self.teacher.name}): {inherited}".strip()
+        return join_terms(own, self.teacher.terms, f"Teacher ({self.teacher.name})")
 
     # -- targets ---------------------------------------------------------------------------------------------------
 
@@ -178,7 +178,7 @@ class Lesson:
                 "--distill.cache keeps what is seen again, and every epoch augments anew",
                 fix="Add --distill.views 8, say, for so many augmented views of each object",
             )
-        pictures = unlabelled_pictures(config.unlabelled) if config.unlabelled else []
+        pictures = folder_pictures(config.unlabelled, "--unlabelled") if config.unlabelled else []
         if pictures:
             train = with_unlabelled(train, pictures, self._boxes(pictures, device))
         dataset = DistillDataset(train, self.views, config.augment, config.seed, unlabelled=len(pictures), turns=turns)

@@ -19,7 +19,6 @@ from posewright.media.pictures import write_picture
 from posewright.metrics import normaliser_lengths
 from posewright.models.checkpoint import Checkpoint
 from posewright.models.devices import choose_device
-from posewright.models.heatmaps import decode
 from posewright.training.config import TrainConfig
 from posewright.training.dataset import DRAWN, CropDataset, collate
 from posewright.training.hard_list import places
@@ -89,8 +88,7 @@ def mine(
             batch: Any = {name: value.to(where) for name, value in collate([sample]).items()}  # type: ignore[attr-defined]
             parts = task.losses(batch)
             maps = net.activate(parts["output"][:, -1, : net.keypoints]).float()
-            points = decode(maps, net.config.stride, net.config.label_shift, net.config.decoding)
-            xy = points[0, :, :2].cpu().double().numpy()
+            xy = net.points(maps)[0, :, :2].cpu().double().numpy()
             index = int(sample["index"])
             losses.append(float(parts["loss"]))
             floors.append(_floor(task, batch, parts["output"]))

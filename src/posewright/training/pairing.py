@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError
+from posewright.files import read_text
 from posewright.skeleton import Skeleton
 
 
@@ -66,13 +67,7 @@ def read_pairs(texts: Sequence[str]) -> list[tuple[str, str]]:
     """
     if len(texts) == 1 and (Path(texts[0]).is_file() or "," not in texts[0]):
         path = Path(texts[0])
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise PosewrightError(error.strerror or "cannot be read", file=path) from None
-        except UnicodeDecodeError:
-            raise PosewrightError("is not text", file=path) from None
-        numbered = [(n, line.split("#")[0].strip()) for n, line in enumerate(lines, 1)]
+        numbered = [(n, line.split("#")[0].strip()) for n, line in enumerate(read_text(path).splitlines(), 1)]
         found = [_pair(line, path, f"line {n}") for n, line in numbered if line]
         if not found:
             raise PosewrightError("holds no pair of keypoints", file=path)

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.annotations.masks import decode_rle
-from posewright.errors import PosewrightError
 from posewright.geometry import CropRule, Similarity
 from posewright.media.pictures import read_picture
-from posewright.media.sources import find_sources
+from posewright.media.sources import folder_pictures
 from posewright.training.perspective import CropMap
 from posewright.warp import warp
 
@@ -38,10 +37,7 @@ class Backgrounds:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        if not Path(folder).is_dir():
-            what = "is no folder" if Path(folder).exists() else "does not exist"
-            raise PosewrightError(what, file=folder, fix="Give --augment.background a folder of pictures")
-        self.pictures = find_sources([folder])[0].pictures
+        self.pictures = folder_pictures(folder, "--augment.background")
 
     def crop(self, rule: CropRule, rng: Rng) -> Picture:
         """A random part of a random picture, ``uint8`` RGB of the rule's size."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from posewright.errors import PosewrightError
 from posewright.models.base import HeatmapNet
-from posewright.models.checkpoint import Checkpoint, load_checkpoint
+from posewright.models.checkpoint import Checkpoint, join_terms, load_checkpoint
 from posewright.models.presets import NetConfig, build_net
 from posewright.runtime.names import find_checkpoint, free_models
 from posewright.skeleton import Skeleton
@@ -265,10 +265,7 @@ class Origin(pl.Callback):
 
     def terms(self, own: str) -> str:
         """The run's own terms, joined with those that come with the start weights."""
-        inherited = str(self.record.get("terms") or "")
-        if not inherited or inherited in own:
-            return own
-        return f"{own} Start weights ({self.record['name']}): {inherited}".strip()
+        return join_terms(own, str(self.record.get("terms") or ""), f"Start weights ({self.record.get('name')})")
 
     def state_dict(self) -> dict[str, Any]:
         return {"record": self.record}

@@ -13,7 +13,7 @@ from posewright.annotations import Annotations
 from posewright.errors import PosewrightError
 from posewright.metrics import normaliser_lengths, pck
 from posewright.models.base import HeatmapNet
-from posewright.models.heatmaps import decode, encode, moved
+from posewright.models.heatmaps import encode, moved
 from posewright.training.accumulation import batches_in_step, ends_step
 from posewright.training.config import TrainConfig
 from posewright.training.dataset import DRAWN, IGNORED, Sample
@@ -130,8 +130,7 @@ class KeypointTask(pl.LightningModule):
     def validation_step(self, batch: Sample, batch_idx: int) -> None:
         parts = self.losses(batch)
         maps = self.net.activate(parts["output"][:, -1, : self.net.keypoints])
-        net = self.net.config
-        points = decode(maps, net.stride, net.label_shift, net.decoding)[..., :2]
+        points = self.net.points(maps)[..., :2]
         xy = moved(points, batch["inverse"])
         labelled = int((batch["state"] != IGNORED).sum())
         self.found.append((batch["index"].cpu(), xy.cpu(), float(parts["loss"]), labelled))
