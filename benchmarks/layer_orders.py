@@ -18,7 +18,7 @@ import tyro
 
 from posewright.annotations import ReadOptions, read_annotations
 from posewright.models.presets import ORDERS
-from posewright.skeleton import load_skeleton
+from posewright.skeletons import load_skeleton
 from posewright.training.config import TrainConfig
 from posewright.training.fit import fit
 

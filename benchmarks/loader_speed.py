@@ -19,7 +19,7 @@ import tyro
 
 from posewright.annotations import ReadOptions, read_annotations
 from posewright.geometry import CropRule
-from posewright.skeleton import load_skeleton
+from posewright.skeletons import load_skeleton
 from posewright.training.augment_config import PLAIN, AugmentConfig
 from posewright.training.dataset import CropDataset
 

@@ -22,6 +22,14 @@ def find_shared_data() -> Path | None:
     return folder if folder.is_dir() else None
 
 
+@pytest.fixture(scope="session", autouse=True)
+def frames_of_videos_in(tmp_path_factory):
+    """No test keeps frames of videos in the cache folder of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POSEWRIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real data, or a skip that says where it was looked for."""

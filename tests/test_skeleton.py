@@ -7,18 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posewright.errors import PosewrightError
-from posewright.skeleton import (
-    COLOURS,
-    Normaliser,
-    Skeleton,
-    builtin_skeletons,
-    load_skeleton,
-    side_of,
-    swaps_from_names,
-)
-
-BUILTIN = builtin_skeletons()
-
+from posewright.sides import side_of, swaps_from_names
+from posewright.skeleton import COLOURS, Normaliser, Skeleton
+from posewright.skeletons import BUILTIN, load_skeleton
 
 # -- shipped ----------------------------------------------------------------------------------------------------------
 

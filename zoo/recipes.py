@@ -22,7 +22,7 @@ from posewright.files import write_text
 from posewright.metrics import evaluate, run_model
 from posewright.models.checkpoint import load_checkpoint, save_checkpoint
 from posewright.runtime import load
-from posewright.skeleton import load_skeleton
+from posewright.skeletons import load_skeleton
 from posewright.training.augment_config import AugmentConfig
 from posewright.training.config import TrainConfig
 from posewright.training.fit import LAST, MODEL, finished_run, fit

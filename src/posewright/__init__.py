@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from posewright.geometry import Similarity
     from posewright.poses import Poses
     from posewright.runtime import Predictor, load
-    from posewright.skeleton import Skeleton, load_skeleton
+    from posewright.skeleton import Skeleton
+    from posewright.skeletons import load_skeleton
 
 _HOMES = {
     "Annotations": "posewright.annotations",
@@ -25,7 +26,7 @@ _HOMES = {
     "Similarity": "posewright.geometry",
     "Skeleton": "posewright.skeleton",
     "load": "posewright.runtime",
-    "load_skeleton": "posewright.skeleton",
+    "load_skeleton": "posewright.skeletons",
     "read_annotations": "posewright.annotations",
 }
 

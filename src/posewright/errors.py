@@ -6,12 +6,15 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+LONGEST = 600
+"""Letters of a message's part that are shown."""
+
 
 class PosewrightError(ValueError):
     """Something the user gave cannot be used.
 
-    The message is one line: the file, the record inside it, what is wrong and what to do. The command line prints it and
-    exits with code 2; a library caller catches it like any ``ValueError``.
+    The message is one line of printable letters: the file, the record inside it, what is wrong and what to do. The
+    command line prints it and exits with code 2; a library caller catches it like any ``ValueError``.
 
     Args:
         what: what is wrong, in plain words.
@@ -24,9 +27,15 @@ class PosewrightError(ValueError):
         self, what: str, *, file: str | Path | None = None, record: str | None = None, fix: str | None = None
     ) -> None:
         self.what, self.file, self.record, self.fix = what, file, record, fix
-        head = ": ".join(str(part) for part in (file, record, what) if part is not None)
-        message = f"{head}. {fix}" if fix else head
-        super().__init__(" ".join(message.split()))
+        parts = (None if file is None else str(file), record and _shortened(record), _shortened(what))
+        head = ": ".join(part for part in parts if part is not None)
+        message = " ".join((f"{head}. {_shortened(fix)}" if fix else head).split())
+        super().__init__("".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in message))
+
+
+def _shortened(text: str) -> str:
+    """A text of bearable length: labels may hold a name of a million letters, and messages quote them."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -202,3 +202,26 @@ class CropRule:
             str(d["interpolation"]),
             float(d["reduce_above"]),
         )
+
+
+def negative_box(
+    size: tuple[int, int], boxes: NDArray[np.float64], side: float, rng: np.random.Generator, tries: int = 8
+) -> NDArray[np.float64] | None:
+    """A square box of a picture that touches none of the objects' boxes.
+
+    Args:
+        size: (width, height) of the picture.
+        boxes: ``[N, 4]`` of the objects on it, same frame as the result.
+        side: about how long the box's side should be, in pixels; it may come out smaller by up to three quarters.
+
+    Returns:
+        (x0, y0, x1, y1), or None where no place was found.
+    """
+    for _ in range(tries):
+        length = min(side * rng.uniform(0.25, 1.0), *size)
+        x, y = rng.uniform(-0.5, np.array(size) - length - 0.5)
+        box = np.array([x, y, x + length, y + length])
+        apart = (boxes[:, 2:] <= box[:2]).any(1) | (boxes[:, :2] >= box[2:]).any(1)
+        if apart.all():
+            return box
+    return None

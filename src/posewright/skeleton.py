@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 from posewright.errors import PosewrightError, did_you_mean
 from posewright.files import read_text, write_text
+from posewright.sides import side_of, swaps_from_names
 
 ALIASES = {"plevis": "pelvis"}
 """Spellings found in published class lists, and the names they stand for."""
@@ -61,7 +63,7 @@ class Normaliser:
             raise PosewrightError(f"unknown normaliser '{self.kind}'", fix=did_you_mean(self.kind, NORMALISERS))
         if self.kind in ("torso", "palm", "outer_eye_corners", "segment") and self.keypoints is None:
             raise PosewrightError(f"normaliser '{self.kind}' needs the names of two keypoints")
-        if self.kind == "fixed" and not (self.length or 0) > 0:
+        if self.kind == "fixed" and not 0 < (self.length or 0) < math.inf:
             raise PosewrightError("normaliser 'fixed' needs a length in pixels above 0")
 
     def __str__(self) -> str:
@@ -109,8 +111,13 @@ class Skeleton:
         if count == 0:
             raise PosewrightError(f"skeleton '{self.name}' has no keypoints")
         for name in names:
+            if not _encodable(name) or not _encodable(self.name):
+                raise PosewrightError(f"skeleton '{self.name}': the name '{name}' is no text that can be stored")
             if not name or name != name.strip():
                 raise PosewrightError(f"skeleton '{self.name}': keypoint name '{name}' is empty or padded with spaces")
+        broken = next((n for n in (self.name, *names) if re.search("[\ud800-\udfff]", n)), None)
+        if broken is not None:  # JSON can hold half of a surrogate pair, and no text file can
+            raise PosewrightError(f"{broken!r} is no text and cannot be a skeleton's or a keypoint's name")
         doubled = sorted({n for n in names if names.count(n) > 1})
         if doubled:
             raise PosewrightError(f"skeleton '{self.name}': keypoint '{doubled[0]}' appears more than once")
@@ -133,7 +140,7 @@ class Skeleton:
         if self.sigmas is not None:
             if len(self.sigmas) != count:
                 raise PosewrightError(f"skeleton '{self.name}': {len(self.sigmas)} sigmas for {count} keypoints")
-            if not all(s > 0 for s in self.sigmas):
+            if not all(0 < s < math.inf for s in self.sigmas):
                 raise PosewrightError(f"skeleton '{self.name}': every sigma must be above 0")
         for name in self.normaliser.keypoints or ():
             self.index(name)
@@ -198,7 +205,7 @@ class Skeleton:
                 tuple(float(s) for s in d["sigmas"]) if d.get("sigmas") else None,
                 Normaliser.from_dict(d["normaliser"]) if d.get("normaliser") else Normaliser("box"),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise PosewrightError(f"not a skeleton: {type(error).__name__} at {error}") from None
 
     # -- COCO categories -------------------------------------------------------------------------------------------
@@ -234,14 +241,17 @@ class Skeleton:
                 own = cls.from_dict(category["posewright"])
                 if own.keypoints == tuple(ALIASES.get(n, n) for n in names):  # else the names were changed since
                     return own
-            links = tuple((int(a) - 1, int(b) - 1) for a, b in category.get("skeleton") or ())
+            names = [name.strip() for name in names]
+            pairs = [(int(a), int(b)) for a, b in category.get("skeleton") or ()]
+            first = 0 if any(0 in pair for pair in pairs) else 1  # some tools count from 0
+            links = tuple((a - first, b - first) for a, b in pairs)
             plain = tuple(ALIASES.get(n, n) for n in names)
-            shipped = next((s for s in builtin_skeletons().values() if s.keypoints == plain), None)
+            shipped = _shipped(plain)
             if shipped is not None:
                 return shipped
             found = swaps_from_names(names)
             return cls(str(category.get("name", "object")), tuple(names), found, (), links)
-        except (PosewrightError, TypeError, ValueError) as error:
+        except (PosewrightError, TypeError, ValueError, OverflowError) as error:
             raise PosewrightError(str(error), file=file, record=record) from None
 
     # -- the hourglass system's three text files -------------------------------------------------------------------
@@ -269,7 +279,7 @@ class Skeleton:
             raise PosewrightError(error.what, file=classes) from None
         horizontal, vertical = _match_points(base, match_point) if match_point else (swaps_from_names(names), ())
         links, colours = _links(base, skeleton) if skeleton else ((), ())
-        shipped = next((s for s in builtin_skeletons().values() if s.keypoints == names), None)
+        shipped = _shipped(names)
         try:
             if shipped is None:
                 return cls(stem, names, horizontal, vertical, links, colours)
@@ -304,41 +314,20 @@ class Skeleton:
         return tuple(COLOURS[_nearest_letter(c)] for c in self.link_colours)
 
 
-_SIDES = (
-    re.compile(r"(?<![a-zA-Z])(?i:(left|right))(?![a-z])"),  # left_knee, LEFT KNEE, leftKnee, knee-right
-    re.compile(r"(?<=[a-z0-9])(Left|Right)(?![a-z])"),  # kneeLeft
-    re.compile(r"(?:^|(?<=[_\-. ]))([lrLR])(?=$|[_\-. ])"),  # l_knee, knee.R
-    re.compile(r"^([LR])(?=[A-Z])"),  # RKnee
-    re.compile(r"(?<=[a-z])([LR])$"),  # kneeL
-    re.compile(r"^(?i:(left|right))"),  # leftear
-)
-"""How names tell a side, from the plainest to the shortest."""
+def _shipped(keypoints: tuple[str, ...]) -> Skeleton | None:
+    """The shipped skeleton of just these keypoints."""
+    from posewright.skeletons import BUILTIN
+
+    return next((s for s in BUILTIN.values() if s.keypoints == keypoints), None)
 
 
-def _split_side(name: str) -> tuple[str, str]:
-    """ "left", "right" or "", and the name with a mark in the side's place."""
-    for pattern in _SIDES:
-        match = pattern.search(name)
-        if match:
-            side = "left" if match.group(1)[0] in "lL" else "right"
-            return side, (name[: match.start()] + "*" + name[match.end() :]).lower()
-    return "", name.lower()
-
-
-def side_of(name: str) -> str:
-    """ "left", "right" or "" for a keypoint name such as ``left_knee``, ``kneeLeft``, ``knee_L`` or ``RKnee``."""
-    return _split_side(name)[0]
-
-
-def swaps_from_names(names: Iterable[str]) -> tuple[tuple[int, int], ...]:
-    """Pairs of names that differ only by left and right."""
-    found: dict[str, dict[str, int]] = {}
-    for i, name in enumerate(names):
-        side, core = _split_side(name)
-        if side:
-            found.setdefault(core, {})[side] = i
-    pairs = [(d["left"], d["right"]) for d in found.values() if len(d) == 2]
-    return tuple(sorted((min(p), max(p)) for p in pairs))
+def _encodable(text: str) -> bool:
+    """Whether a text can be written at all: half a surrogate pair, which JSON can hold, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _pairs(rows: Iterable[Iterable[int]]) -> tuple[tuple[int, int], ...]:
@@ -396,37 +385,3 @@ def _indices(base: Skeleton, a: str, b: str, file: str | Path, number: int) -> t
     if pair[0] == pair[1]:
         raise PosewrightError(f"joins '{a}' with itself", file=file, record=f"line {number}")
     return pair
-
-
-def builtin_skeletons() -> dict[str, Skeleton]:
-    """The skeletons that ship with posewright, by name ("body-14", "hand-21", ...)."""
-    from posewright.skeletons import BUILTIN
-
-    return BUILTIN
-
-
-def load_skeleton(spec: str) -> Skeleton:
-    """What ``--skeleton`` takes: a shipped name, or text files as ``classes[,match_point[,skeleton]]``.
-
-    A folder that holds exactly one ``*classes.txt`` works too; match points and links are taken from beside it.
-
-    Raises:
-        PosewrightError: where the name is unknown or a file cannot be used.
-    """
-    shipped = builtin_skeletons()
-    if spec in shipped:
-        return shipped[spec]
-    parts = [Path(p.strip()) for p in spec.split(",")]
-    if len(parts) == 1 and parts[0].is_dir():
-        found = sorted(parts[0].glob("*classes.txt"))
-        if len(found) != 1:
-            raise PosewrightError(f"holds {len(found)} files named *classes.txt, not one", file=parts[0])
-        parts = found
-    if len(parts) == 1 and parts[0].is_file():
-        stem = parts[0].name.removesuffix("classes.txt")
-        beside = [parts[0].with_name(f"{stem}{kind}.txt") for kind in ("match_point", "skeleton")]
-        return Skeleton.from_files(parts[0], *[b if b.is_file() else None for b in beside])
-    if len(parts) <= 3 and parts[0].is_file():
-        return Skeleton.from_files(*parts)
-    fix = did_you_mean(spec, shipped)
-    raise PosewrightError(f"no skeleton '{spec}': neither a shipped name nor a classes file", fix=fix)

@@ -1,8 +1,14 @@
-"""The skeletons that ship with posewright, in the keypoint order of the sets they come from."""
+"""The skeletons that ship with posewright, in the keypoint order of the sets they come from, and how a person names one."""
 
 from __future__ import annotations
 
-from posewright.skeleton import COLOURS, Normaliser, Skeleton, swaps_from_names
+import json
+from pathlib import Path
+
+from posewright.errors import PosewrightError, did_you_mean
+from posewright.files import read_text
+from posewright.sides import swaps_from_names
+from posewright.skeleton import COLOURS, Normaliser, Skeleton
 
 
 def _skeleton(
@@ -162,3 +168,49 @@ CPM_BODY_14 = _skeleton(
 BUILTIN: dict[str, Skeleton] = {
     s.name: s for s in (BODY_14, CPM_BODY_14, MPII_16, COCO_17, HAND_21, FACE_68, ANIMAL_20)
 }
+
+
+def load_skeleton(spec: str) -> Skeleton:
+    """What ``--skeleton`` takes: a shipped name, or text files as ``classes[,match_point[,skeleton]]``.
+
+    A folder that holds exactly one ``*classes.txt`` works too; match points and links are taken from beside it. So does a
+    JSON file with what :meth:`Skeleton.to_dict` gives, alone or under "skeleton", as ``posewright sigmas`` writes it.
+
+    Raises:
+        PosewrightError: where the name is unknown or a file cannot be used.
+    """
+    if spec in BUILTIN:
+        return BUILTIN[spec]
+    parts = [Path(p.strip()) for p in spec.split(",")]
+    if len(parts) == 1 and parts[0].is_dir():
+        found = sorted(parts[0].glob("*classes.txt"))
+        if len(found) != 1:
+            raise PosewrightError(f"holds {len(found)} files named *classes.txt, not one", file=parts[0])
+        parts = found
+    if len(parts) == 1 and parts[0].is_file() and parts[0].suffix.lower() == ".json":
+        return _from_json(parts[0])
+    if len(parts) == 1 and parts[0].is_file():
+        stem = parts[0].name.removesuffix("classes.txt")
+        beside = [parts[0].with_name(f"{stem}{kind}.txt") for kind in ("match_point", "skeleton")]
+        return Skeleton.from_files(parts[0], *[b if b.is_file() else None for b in beside])
+    if len(parts) <= 3 and parts[0].is_file():
+        return Skeleton.from_files(*parts)
+    fix = did_you_mean(spec, BUILTIN)
+    raise PosewrightError(f"no skeleton '{spec}': neither a shipped name nor a classes file", fix=fix)
+
+
+def _from_json(path: Path) -> Skeleton:
+    """The skeleton that a JSON file holds, alone or under "skeleton"."""
+    try:
+        record = json.loads(read_text(path))
+    except (ValueError, RecursionError):
+        raise PosewrightError("is not JSON", file=path) from None
+    record = record.get("skeleton", record) if isinstance(record, dict) else record
+    if not isinstance(record, dict) or "keypoints" not in record:
+        raise PosewrightError("is a JSON file, but no skeleton's", file=path)
+    try:
+        return Skeleton.from_dict(record)
+    except PosewrightError as error:
+        raise PosewrightError(error.what, file=path, fix=error.fix) from None
+    except ValueError:
+        raise PosewrightError("is a JSON file, but no skeleton's", file=path) from None

@@ -94,11 +94,30 @@ def from_reduced(matrix: Array, x0: int, y0: int, factor: int) -> Array:
 def _reduced(picture: NDArray[np.uint8], matrix: Array, rule: CropRule, factor: int) -> tuple[Any, Array]:
     """Area-average the part of the picture that the crop sees; return it and the matrix from it to the crop."""
     height, width = picture.shape[:2]
-    x0, y0, x1, y1 = seen_part(width, height, matrix, rule, factor)
-    part: Any = picture[y0:y1, x0:x1]
-    # A rest narrower than one block at the far edge is filled up with the border value, so that every block is whole.
-    pad_x, pad_y = x1 - x0 - part.shape[1], y1 - y0 - part.shape[0]
+    part = seen_part(width, height, matrix, rule, factor)
+    return area_reduced(picture, part, factor, rule.border), from_reduced(matrix, part[0], part[1], factor)
+
+
+def area_reduced(
+    picture: NDArray[np.uint8], part: tuple[int, int, int, int], factor: int, border: int
+) -> NDArray[np.uint8]:
+    """A part of a picture, averaged over blocks of ``factor`` x ``factor`` pixels.
+
+    Args:
+        picture: ``uint8 [H, W, C]`` or ``[H, W]``.
+        part: (x0, y0, x1, y1): the columns from x0 up to but not x1, and rows likewise; may reach over the far edge.
+        border: fills up a rest narrower than one block at the far edge, so that every block is whole.
+
+    Returns:
+        ``uint8``, its sides those of the part divided by ``factor``, rounded up.
+    """
+    x0, y0, x1, y1 = part
+    columns, rows = -(-(x1 - x0) // factor), -(-(y1 - y0) // factor)
+    cut: Any = picture[y0:y1, x0:x1]
+    if factor == 1:
+        return np.ascontiguousarray(cut)
+    pad_x, pad_y = columns * factor - cut.shape[1], rows * factor - cut.shape[0]
     if pad_x or pad_y:
-        part = cv2.copyMakeBorder(part, 0, pad_y, 0, pad_x, cv2.BORDER_CONSTANT, value=(rule.border,) * 4)
-    small = cv2.resize(part, ((x1 - x0) // factor, (y1 - y0) // factor), interpolation=cv2.INTER_AREA)
-    return small, from_reduced(matrix, x0, y0, factor)
+        cut = cv2.copyMakeBorder(cut, 0, pad_y, 0, pad_x, cv2.BORDER_CONSTANT, value=(border,) * 4)
+    small: Any = cv2.resize(cut, (columns, rows), interpolation=cv2.INTER_AREA)
+    return small

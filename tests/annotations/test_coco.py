@@ -13,7 +13,8 @@ from helpers.labels import CATEGORY, NAMES, assert_same, coco_dict, coco_folder,
 from posewright.annotations import Annotations, Image, ReadOptions, find_format, get_format, read_annotations
 from posewright.annotations.tables import BOX_MARGIN
 from posewright.errors import PosewrightError
-from posewright.skeleton import Skeleton, builtin_skeletons, load_skeleton
+from posewright.skeleton import Skeleton
+from posewright.skeletons import BUILTIN, load_skeleton
 
 write = get_format("coco").write
 MOUSE = Skeleton("mouse", tuple(NAMES), ((1, 2),), (), ((0, 1), (0, 2), (0, 3)))
@@ -66,7 +67,7 @@ def test_run_length_masks_and_unknown_sizes_come_back(tmp_path):
 
 def test_official_tools_read_what_is_written(tmp_path, capsys):
     coco = pytest.importorskip("pycocotools.coco")
-    a = random_annotations(5, builtin_skeletons()["coco-17"])
+    a = random_annotations(5, BUILTIN["coco-17"])
     (path,) = write(a, tmp_path / "out.json")
     official = coco.COCO(str(path))
     assert sorted(official.getImgIds()) == a.image_ids
@@ -96,7 +97,12 @@ def test_categories_with_the_same_keypoints_are_one_set_others_are_asked_about(t
     content["annotations"][0]["category_id"] = 20
     assert len(read_annotations(coco_folder(tmp_path, content))) == 3
     content["categories"].append({"id": 21, "name": "plane", "keypoints": ["nose", "tail"]})
-    with pytest.raises(PosewrightError, match=r"'mouse' and 'plane' have different keypoints.*--skeleton"):
+    assert len(read_annotations(coco_folder(tmp_path, content))) == 3  # no plane is labelled
+    content["annotations"].append({"id": 9, "image_id": 13, "category_id": 21, "keypoints": [1, 2, 2, 3, 4, 2]})
+    says = (
+        r"different keypoints: 'mouse' \(4 .* 1 objects\), .*'plane' \(2 keypoints, 1 objects\).*--category.*--skeleton"
+    )
+    with pytest.raises(PosewrightError, match=says):
         read_annotations(coco_folder(tmp_path, content))
     rat = read_annotations(tmp_path / "labels.json", options=ReadOptions(skeleton=MOUSE))
     assert rat.skeleton == MOUSE

@@ -83,10 +83,7 @@ RECORDS: dict[str, tuple[Change, str]] = {
     "image size NaN": (image(height=NAN), r"image 'a\.jpg': height is nan"),
     "image listed twice": (lambda c: c["images"][1].update(file_name="a.jpg"), "listed already, under id 11"),
     "frame": (image(frame=-1), "frame is -1, not a frame number"),
-    "path up": (image(file_name="../a.jpg"), r"picture path '\.\./a\.jpg' leaves the data folder"),
     "path up inside": (image(file_name="x/../../a.jpg"), "leaves the data folder"),
-    "path absolute": (image(file_name="/etc/passwd"), "leaves the data folder"),
-    "path of a drive": (image(file_name="C:\\a.jpg"), "leaves the data folder"),
     "path with NUL": (image(file_name="a\0.jpg"), "is no path"),
     "path empty": (image(file_name=""), "is no path"),
 }

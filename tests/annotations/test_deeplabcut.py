@@ -179,7 +179,7 @@ def test_written_and_read_back(tmp_path, most):
     images = [Image(str(picture(tmp_path / "in" / n).relative_to(tmp_path / "in")), 100, 80) for n in names]
     boxes = boxes_from_keypoints(keypoints)
     a = Annotations(skeleton, images, owner, keypoints, boxes, tmp_path / "in")
-    assert any("1 pictures without any object" in line for line in losses(a))
+    assert any("1 pictures without an object" in line for line in losses(a))
     b = read_annotations(write(a, tmp_path / "out")[0])
     assert [im.path for im in b.images] == [f"labeled-data/{n}" for n in names[:3]]
     np.testing.assert_array_equal(b.image, a.image)

@@ -17,7 +17,7 @@ from posewright.errors import PosewrightError
 def test_formats_are_listed():
     names = list(formats())
     assert names[:4] == ["coco", "hourglass-json", "lsp", "300w"]
-    assert {"mpii", "mpii-json", "animal-pose", "animal-pose-xml"} <= set(names)
+    assert {"mpii", "mpii-json", "animal-pose", "animal-pose-xml", "cvat", "csv"} <= set(names)
     written = {name for name, f in formats().items() if f.write}
     assert {"coco", "hourglass-json", "cpm-labels", "cpm-labels-readme", "cpm-tfrecord"} <= written
     assert written.isdisjoint({"lsp", "mpii", "mpii-json", "animal-pose", "animal-pose-xml"})
@@ -36,11 +36,13 @@ def test_what_is_no_format(tmp_path):
     save_json(tmp_path / "viewer.json", {"version": "5.0", "imagePath": "a.jpg"})
     (tmp_path / "empty").mkdir()
     (tmp_path / "zero.json").touch()
+    (tmp_path / "export.zip").write_bytes(b"PK\x03\x04")
     for name, says in (
         ("notes.txt", "is in no annotation format known here. Name one with --format"),
         ("viewer.json", "is in no annotation format known here"),
         ("empty", "is in no annotation format known here"),
         ("zero.json", r"zero\.json: is empty"),
+        ("export.zip", r"export\.zip: is an archive. Unpack it and give the folder"),
         ("nothing", "nothing: does not exist"),
     ):
         with pytest.raises(PosewrightError, match=says):

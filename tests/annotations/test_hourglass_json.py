@@ -15,11 +15,12 @@ from helpers.labels import assert_same, picture, random_annotations, save_json
 from posewright.annotations import ReadOptions, find_format, get_format, read_annotations
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
-from posewright.skeleton import Skeleton, builtin_skeletons
+from posewright.skeleton import Skeleton
+from posewright.skeletons import BUILTIN
 
 FORMAT = get_format("hourglass-json")
 PAW = Skeleton("paw", ("pad", "left_claw", "right_claw"), ((1, 2),), ((0, 1),), ((0, 1), (0, 2)))
-MPII, COCO = builtin_skeletons()["mpii-16"], builtin_skeletons()["coco-17"]
+MPII, COCO = BUILTIN["mpii-16"], BUILTIN["coco-17"]
 
 
 def person(dataset: str = "MPI", joints: int = 16, **fields: Any) -> dict[str, Any]:

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from helpers.labels import picture, save_json
-from helpers.mutate import broken_copies, survives
 from posewright.annotations import Image, ReadOptions, find_format, get_format, read_annotations
 from posewright.errors import PosewrightError
-from posewright.skeleton import builtin_skeletons
+from posewright.skeletons import BUILTIN
 
 
 def region(kind: str, label: str, key: str = "", **value: Any) -> dict[str, Any]:
@@ -159,24 +158,9 @@ def test_bad_task(tmp_path, case):
 
 def test_the_real_sample(shared_data):
     a = read_annotations(shared_data / "formats/labelstudio")
-    assert a.skeleton == builtin_skeletons()["coco-17"]
+    assert a.skeleton == BUILTIN["coco-17"]
     assert a.images == [Image("image1.jpg", 216, 174)]
     np.testing.assert_allclose(a.keypoints[0, 0], [0.6444444 * 216 - 0.5, 0.3929078 * 174 - 0.5, 2], atol=1e-4)
     assert a.keypoints[0, :, 2].tolist() == [2, 2, 2, *[0] * 14]
     for name in ("yolo", "labelme", "coco", "deeplabcut/openfield", "bees", "sleap", "deepposekit"):
         assert not get_format("label-studio").detect(shared_data / "formats" / name)
-
-
-def test_broken_copies(tmp_path):
-    regions = [box("b", 20, 0, 40, 80), point("nose", 25, 50, parentID="b"), point("tail", 50, 10)]
-    export(tmp_path / "set", task(*regions), task(point("nose", 1, 2), image="b.png"))
-    copies = broken_copies(tmp_path / "set", ["export.json"], tmp_path / "copy", 50, 1)
-    results = [survives(copy / "export.json", "label-studio") for copy in copies]
-    assert sum(strict for strict, _ in results) > 10
-
-
-def test_broken_copies_of_the_real_sample(shared_data, tmp_path):
-    files = ["data_keypoints.json", "label_config_keypoints.xml"]
-    copies = broken_copies(shared_data / "formats/labelstudio", files, tmp_path / "copy", 50, 2)
-    results = [survives(copy / "data_keypoints.json", "label-studio") for copy in copies]
-    assert sum(strict for strict, _ in results) > 5

@@ -11,7 +11,7 @@ from scipy.io import savemat
 from helpers.labels import picture
 from posewright.annotations import ReadOptions, find_format, read_annotations
 from posewright.errors import PosewrightError
-from posewright.skeleton import builtin_skeletons
+from posewright.skeletons import BUILTIN
 
 RNG = np.random.default_rng(0)
 ASKS = "does not tell what its flags mean.*--flags labelled.*--flags hidden"
@@ -41,7 +41,7 @@ def test_extended_set(tmp_path):
     for i in range(1, 5):
         picture(tmp_path / f"images/im{i:05d}.jpg", 70 + i, 66)
     a = read_annotations(tmp_path)
-    assert a.skeleton == builtin_skeletons()["body-14"]
+    assert a.skeleton == BUILTIN["body-14"]
     assert [(im.path, im.width, im.id) for im in a.images] == [
         (f"images/im{i:05d}.jpg", 70 + i, i) for i in range(1, 5)
     ]
@@ -200,4 +200,4 @@ def test_bad_file(tmp_path):
 def test_a_skeleton_must_have_as_many_joints(tmp_path):
     path = save(tmp_path, joints(2, True), True)
     with pytest.raises(PosewrightError, match=r"has 14 joints, but skeleton 'hand-21' has 21"):
-        read_annotations(path, options=ReadOptions(skeleton=builtin_skeletons()["hand-21"]))
+        read_annotations(path, options=ReadOptions(skeleton=BUILTIN["hand-21"]))

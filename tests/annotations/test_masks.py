@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posewright.annotations.masks import decode_rle
+from posewright.annotations.masks import decode_rle, encode_rle
 
 
 def test_runs_go_down_the_columns():
@@ -45,3 +45,11 @@ def test_compressed_masks_are_read_as_pycocotools_wrote_them(height, width, seed
 def test_what_is_no_mask_is_refused(mask):
     with pytest.raises(ValueError, match=r"is no run-length mask|has runs of"):
         decode_rle(mask)
+
+
+def test_encoded_masks_are_read_back():
+    rng = np.random.default_rng(0)
+    masks = [rng.random((7, 5)) < share for share in (0, 0.3, 0.7, 1)]
+    for mask in masks:
+        assert np.array_equal(decode_rle(encode_rle(mask)), mask)
+    assert encode_rle(np.zeros((2, 3)))["counts"] == [6]

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers.fuzz import read_broken
 from helpers.labels import picture, save_json
 from posewright.annotations import ReadOptions, find_format, read_annotations
 from posewright.errors import PosewrightError
@@ -94,8 +93,3 @@ def test_no_records(tmp_path):
     for content in ([], [17], {"a": 1}):
         with pytest.raises(PosewrightError):
             read_annotations(save_json(tmp_path / "train.json", content), "mpii-json").require_labels()
-
-
-def test_broken_copies(tmp_path):
-    path = save_json(tmp_path / "train.json", [record(), record("b.jpg")])
-    assert read_broken(path, "mpii-json") > 15

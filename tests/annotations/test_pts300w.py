@@ -10,7 +10,8 @@ import pytest
 from helpers.labels import picture
 from posewright.annotations import ReadOptions, find_format, read_annotations
 from posewright.errors import PosewrightError
-from posewright.skeleton import Skeleton, builtin_skeletons
+from posewright.skeleton import Skeleton
+from posewright.skeletons import BUILTIN
 
 POINTS = np.stack([np.linspace(10, 90, 68), np.linspace(20, 70, 68)], 1).round(3)
 
@@ -34,7 +35,7 @@ def test_points_are_one_based(tmp_path):
     a = read_annotations(tmp_path)
     np.testing.assert_allclose(a.keypoints[0, :, :2], POINTS - 1)
     assert (a.keypoints[..., 2] == 2).all()
-    assert a.skeleton == builtin_skeletons()["face-68"]
+    assert a.skeleton == BUILTIN["face-68"]
     assert (a.images[0].path, a.images[0].width, a.images[0].height) == ("a.png", 110, 100)
     low, high = POINTS.min(0) - 1, POINTS.max(0) - 1
     np.testing.assert_allclose(a.boxes[0], [*(low - 0.1 * (high - low)), *(high + 0.1 * (high - low))])

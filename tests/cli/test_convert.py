@@ -14,7 +14,7 @@ import pytest
 from scipy.io import savemat
 
 from helpers.labels import assert_same, coco_dict, coco_folder, picture, save_json
-from posewright.annotations import read_annotations
+from posewright.annotations import formats, read_annotations
 from posewright.cli import main
 
 
@@ -44,8 +44,8 @@ def test_to_a_folder_of_the_hourglass_system_and_back(tmp_path, capsys):
     names = ["annotations.json", "mouse_classes.txt", "mouse_match_point.txt", "mouse_skeleton.txt"]
     assert sorted(p.name for p in (tmp_path / "hg").iterdir()) == names
     assert "mouse_classes.txt, mouse_match_point.txt, mouse_skeleton.txt beside it" in out
-    assert "not carried over: 1 pictures without an object are left out" in out
-    assert "not carried over: the outlines of 1 objects are left out" in out
+    assert "not carried over: 1 pictures without an object" in out
+    assert "not carried over: the outlines of 1 objects" in out
     assert run(capsys, tmp_path / "hg", "-o", tmp_path / "back")[0] == 0
     a, b = read_annotations(source), read_annotations(tmp_path / "back")
     np.testing.assert_allclose(b.keypoints, a.keypoints)
@@ -129,7 +129,7 @@ def broken(folder: Path, kind: str) -> Path:
     elif kind == "no images":
         save_json(path, content | {"images": [], "annotations": []})
     elif kind == "path":
-        content["images"][0]["file_name"] = "../../secret.jpg"
+        content["images"][0]["file_name"] = "x/../../secret.jpg"
         save_json(path, content)
     elif kind == "mat":
         path = folder / "joints.mat"
@@ -163,7 +163,7 @@ def test_targets_that_are_refused(tmp_path, capsys):
         (source, (), "belongs to the labels being read"),
         (tmp_path / "o.json", ("--to", "lsp"), "format lsp is read only. Written are: coco, hourglass-json"),
         (tmp_path / "o.json", ("--to", "coc"), "Did you mean 'coco'"),
-        (tmp_path / "o.csv", (), "no format is written to a file that ends with '.csv'"),
+        (tmp_path / "o.txt", (), "no format is written to a file that ends with '.txt'"),
         (tmp_path / "o.json", ("--format", "lps"), "Did you mean 'lsp'"),
         (tmp_path / "o.json", ("--format", "lsp"), "cannot be read"),
         (source / "inside", (), "cannot be written"),
@@ -208,6 +208,10 @@ def test_help_explains(capsys):
     out = capsys.readouterr().out
     assert done.value.code == 0
     assert "posewright convert lspet/ -o lspet.json" in out
+    lines = [line.split() for line in out.splitlines()]
+    for found in formats().values():  # each of them on a line of its own, with a star where it is written
+        words = [found.name, *(["*"] if found.write else []), *found.title.split()]
+        assert any(line[:4] == words[:4] for line in lines), found.name
     assert "What a 1 in an LSP file's flags means" in out
 
 

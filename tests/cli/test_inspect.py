@@ -135,7 +135,7 @@ def test_sets_without_objects_and_frames_of_videos(tmp_path, capsys):
     content["images"][0] |= {"file_name": "v.mp4", "frame": 3}
     code, out, _ = run(capsys, coco_folder(tmp_path / "video", content), "-o", tmp_path / "p.html")
     assert code == 0
-    assert "left out: 1 frames of videos: counted, but not looked at" in out
+    assert "v.mp4, frame 3: does not exist" in out
 
 
 def test_what_is_refused(labels, tmp_path, capsys):

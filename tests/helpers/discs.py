@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -34,3 +36,11 @@ def draw_discs(folder, count: int = 24, seed: int = 0, size: int = 96, empty: in
     return Annotations(
         DISCS, images, np.array(owner), np.array(keypoints), np.array(boxes), root=folder, source="discs"
     )
+
+
+def six_points(discs) -> Annotations:
+    """The discs with each keypoint named twice, the second time a little aside: enough of them for a half."""
+    again = discs.keypoints + np.array([6.0, 2.0, 0.0])
+    names = tuple(f"{name}_{part}" for part in ("a", "b") for name in discs.skeleton.keypoints)
+    skeleton = replace(discs.skeleton, keypoints=names, links=(), link_colours=())
+    return replace(discs, skeleton=skeleton, keypoints=np.concatenate([discs.keypoints, again], 1))

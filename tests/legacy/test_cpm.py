@@ -201,7 +201,7 @@ def test_what_leaves_no_trace_in_a_checkpoint_is_said(tmp_path, tensorflow):
     assert (checkpoint.preset, checkpoint.net.config.label_shift) == ("cpm_hand_v2_s2", (-1 / 8, -1 / 8))
 
 
-def test_checkpoints_that_do_not_fit(tmp_path, tensorflow):
+def test_checkpoints_that_do_not_fit(tmp_path, tensorflow, monkeypatch):
     prefix = triple(tmp_path)
     whole = variable_arrays(cpm_arrays("hand", 2, 2), Cpm(stages=2), False)
     for arrays, says in (
@@ -212,6 +212,10 @@ def test_checkpoints_that_do_not_fit(tmp_path, tensorflow):
         tensorflow.arrays = arrays
         with pytest.raises(PosewrightError, match=says):
             import_weights(prefix)
+    tensorflow.arrays = whole
+    monkeypatch.setattr(tf_checkpoint, "MOST_TOGETHER", 1000)
+    with pytest.raises(PosewrightError, match="cpm_hand: claims more numbers than any such net has"):
+        import_weights(prefix)
 
 
 def test_without_tensorflow_the_message_says_how_to_get_it(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import numpy as np
@@ -212,6 +213,15 @@ def test_files_that_claim_what_they_do_not_hold(tmp_path, monkeypatch):
         file[place] = h5py.ExternalLink("a.h5", place)
 
     refused(changed(link), "keeps 'hg0_conv_1x1_1/kernel:0' in another file")
+
+    # A pipe that nobody writes to would never open.
+    os.mkfifo(tmp_path / "pipe.h5")
+
+    def pipe(file):
+        del file[name]
+        file[name] = h5py.ExternalLink(str(tmp_path / "pipe.h5"), "/")
+
+    refused(changed(pipe), "another file")
 
     def flat(file):
         del file[name]

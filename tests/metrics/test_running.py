@@ -7,6 +7,7 @@ import pytest
 
 from posewright.annotations import Annotations, Image
 from posewright.errors import PosewrightError
+from posewright.media.labelled import VideoFrame
 from posewright.metrics import run_model
 from posewright.poses import Poses
 from posewright.skeleton import Skeleton
@@ -98,13 +99,23 @@ def test_a_picture_of_another_size_than_the_labels_is_bad():
         run_model(Corners(size=(80, 100)), labels())
 
 
-def test_frames_of_videos_and_empty_batches_are_refused():
+def test_a_frame_of_a_video_is_handed_on_as_such():
     truth = labels()
-    with pytest.raises(PosewrightError, match="batch size must be at least 1"):
-        run_model(Corners(), truth, batch_size=0)
     truth.images[0] = Image("v.mp4", 100, 80, frame=3)
-    with pytest.raises(PosewrightError, match="frame of a video"):
-        run_model(Corners(), truth)
+    seen = []
+
+    class Noting(Corners):
+        def predict_batch(self, pictures, boxes, **how):
+            seen.extend(pictures)
+            return super().predict_batch([getattr(picture, "path", picture) for picture in pictures], boxes, **how)
+
+    run_model(Noting(), truth)
+    assert seen[0] == VideoFrame(truth.root / "v.mp4", 3)
+
+
+def test_empty_batches_are_refused():
+    with pytest.raises(PosewrightError, match="batch size must be at least 1"):
+        run_model(Corners(), labels(), batch_size=0)
 
 
 def test_nothing_to_run_is_nothing_predicted():

@@ -9,15 +9,8 @@ from helpers.nets import NARROW, presets
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
 from posewright.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from posewright.models.presets import (
-    FAMILIES,
-    as_overrides,
-    build_net,
-    family_of,
-    net_config,
-    net_overrides,
-    preset,
-)
+from posewright.models.overrides import as_overrides, net_overrides
+from posewright.models.presets import FAMILIES, build_net, family_of, net_config, preset
 from posewright.skeletons import BODY_14
 
 CASES = presets(2)

@@ -10,33 +10,18 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from helpers.runs import small_run
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
 from posewright.models.presets import build_net
 from posewright.training import fit as fitting
 from posewright.training.accumulation import batches_before, batches_in_step, ends_step, steps_per_epoch
-from posewright.training.augment_config import AugmentConfig
-from posewright.training.config import TrainConfig
 from posewright.training.data import loaders
 from posewright.training.fit import fit
 from posewright.training.nets import net_settings
 from posewright.training.task import KeypointTask
 
-CONFIG = TrainConfig(
-    model="hourglass_s1_nano",
-    net=("channels=16",),
-    init="none",
-    input_size="32",
-    epochs=3,
-    batch_size=3,
-    accumulate=2,
-    workers=0,
-    threads=1,
-    precision="fp32",
-    device="cpu",
-    ema=0.9,
-    augment=AugmentConfig(rotation=10, negative=0.1),
-)
+CONFIG = small_run(input_size="32", batch_size=3, accumulate=2)
 """On the discs' 16 training objects: five batches, and so three steps, an epoch."""
 
 

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader
 
 from helpers.discs import COLOURS, DISCS
 from posewright.errors import PosewrightError
-from posewright.geometry import CropRule
-from posewright.training.augment import mirror_order, negative_box
+from posewright.geometry import CropRule, negative_box
+from posewright.training.augment import mirror_order
 from posewright.training.augment_config import PLAIN, AugmentConfig
 from posewright.training.config import TrainConfig
 from posewright.training.data import loaders

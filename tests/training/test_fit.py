@@ -16,31 +16,18 @@ import pytest
 import torch
 
 from helpers.discs import DISCS, draw_discs
+from helpers.runs import small_run
 from posewright.errors import PosewrightError
 from posewright.models.checkpoint import load_checkpoint
 from posewright.models.heatmaps import encode
 from posewright.models.presets import build_net, preset
-from posewright.training.augment_config import AugmentConfig
 from posewright.training.config import TrainConfig
 from posewright.training.dataset import DRAWN
 from posewright.training.fit import fit
 from posewright.training.presence import fit_presence
 from posewright.training.task import KeypointTask
 
-SMALL = TrainConfig(
-    model="hourglass_s1_nano",
-    net=("channels=16",),
-    init="none",
-    input_size="64",
-    epochs=3,
-    batch_size=4,
-    workers=0,
-    threads=1,
-    precision="fp32",
-    device="cpu",
-    ema=0.9,
-    augment=AugmentConfig(rotation=10, negative=0.1),
-)
+SMALL = small_run()
 
 
 def history(folder: Path) -> list[dict[str, float]]:

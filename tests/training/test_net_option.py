@@ -7,28 +7,15 @@ from dataclasses import replace
 import pytest
 
 from helpers.discs import draw_discs
+from helpers.runs import small_run
 from posewright.cli import main
 from posewright.errors import PosewrightError
 from posewright.models.presets import Hourglass, build_net, preset
-from posewright.training.augment_config import AugmentConfig
 from posewright.training.config import TrainConfig
 from posewright.training.fit import fit
 from posewright.training.nets import net_settings, of_own_net
 
-SMALL = TrainConfig(
-    model="cpm_hand",
-    net=("stages=2", "width=0.125"),
-    init="none",
-    input_size="64",
-    epochs=1,
-    batch_size=6,
-    workers=0,
-    threads=1,
-    precision="fp32",
-    device="cpu",
-    ema=0.9,
-    augment=AugmentConfig(rotation=10, negative=0.1),
-)
+SMALL = small_run(model="cpm_hand", net=("stages=2", "width=0.125"), epochs=1, batch_size=6)
 
 
 def test_settings_reach_the_net():

@@ -87,6 +87,8 @@ def test_strangers_are_refused(browser):
     assert browser.address.startswith("http://127.0.0.1:")
     assert get(browser, "/", {"Host": "evil.example"})[0] == 403
     assert get(browser, "/", {"Host": f"localhost:{browser.port}"})[0] == 200
+    with pytest.raises(urllib.error.HTTPError, match="403"):  # the address holds a token
+        urllib.request.urlopen(f"http://127.0.0.1:{browser.port}/set", timeout=10)
     assert get(browser, "/quit", method="POST")[0] == 404
     assert get(browser, "/quit", {"X-Posewright": "quit", "Host": "evil.example"}, "POST")[0] == 403
     assert get(browser, "/set")[0] == 200  # still there

@@ -30,7 +30,9 @@ from posewright.annotations.pictures import (
 from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
 from posewright.errors import PosewrightError
-from posewright.skeleton import Skeleton, builtin_skeletons, swaps_from_names
+from posewright.sides import swaps_from_names
+from posewright.skeleton import Skeleton
+from posewright.skeletons import BUILTIN
 
 
 def _label_file(source: Path) -> Path | None:
@@ -113,7 +115,7 @@ def _skeleton(categories: Any, wanted: Skeleton | None, path: Path) -> Skeleton:
     names = lists[0]
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise PosewrightError("its categories have no list of keypoint names", file=path)
-    shipped = builtin_skeletons()["animal-20"]
+    shipped = BUILTIN["animal-20"]
     if tuple(names) == shipped.keypoints:
         return shipped
     links: list[Any] = next((c["skeleton"] for c in found if isinstance(c.get("skeleton"), list)), [])

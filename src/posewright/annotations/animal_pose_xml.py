@@ -33,8 +33,10 @@ from posewright.annotations.pictures import (
 )
 from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
+from posewright.annotations.xml_file import load_xml
 from posewright.errors import PosewrightError
-from posewright.skeleton import Skeleton, builtin_skeletons
+from posewright.skeleton import Skeleton
+from posewright.skeletons import BUILTIN
 
 Array = NDArray[np.float64]
 
@@ -93,7 +95,7 @@ def read(source: Path, options: ReadOptions) -> Annotations:
     Raises:
         PosewrightError: naming the file that cannot be used.
     """
-    skeleton = options.skeleton or builtin_skeletons()["animal-20"]
+    skeleton = options.skeleton or BUILTIN["animal-20"]
     animals: list[_Animal] = []
     for path in _xml_files(source):
         try:
@@ -117,15 +119,7 @@ def read(source: Path, options: ReadOptions) -> Annotations:
 
 
 def _animal(path: Path, skeleton: Skeleton) -> _Animal:
-    try:
-        data = path.read_bytes()
-        if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
-            raise PosewrightError("declares entities, which labels have no need of", file=path)
-        tree = ElementTree.fromstring(data)
-    except OSError as error:
-        raise PosewrightError(error.strerror or "cannot be read", file=path) from None
-    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the last for an unknown encoding
-        raise PosewrightError(f"is not XML: {error}", file=path) from None
+    tree = load_xml(path)
     image, category = (tree.findtext("image") or "").strip(), (tree.findtext("category") or "").strip()
     if not image:
         raise PosewrightError("names no image", file=path)

@@ -1,7 +1,9 @@
 """COCO keypoints JSON, read and written.
 
 Origin: a COCO keypoint is a pixel index, 0 at the centre of the first pixel, which is posewright's own frame; COCO's
-boxes and polygons are measured from that pixel's corner, and half a pixel is taken off them. Visibility is COCO's own.
+boxes and polygons are measured from that pixel's corner, and half a pixel is taken off them. Labelling tools that
+export COCO (CVAT, Roboflow, COCO-Annotator, Label Studio) write keypoints as their canvas has them, measured from the
+corner too: half a pixel off, which no file tells. Visibility is COCO's own.
 
 Beyond the official fields the writer adds, and the reader takes: for an image ``split``, ``group`` and ``frame``; for
 an annotation ``track_id``, ``head_size`` and ``weight``; for the file ``info.posewright.images``, the pictures' folder
@@ -12,15 +14,18 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from posewright.annotations.coco_objects import object_columns
+from posewright.annotations.coco_categories import choose
+from posewright.annotations.coco_objects import mixed_columns
 from posewright.annotations.coco_write import write
+from posewright.annotations.foreign_paths import local_paths
 from posewright.annotations.json_file import head, is_number, load_json, maps_ids_to_pictures
 from posewright.annotations.pictures import (
     USUAL_FOLDERS,
@@ -35,7 +40,6 @@ from posewright.annotations.pictures import (
 from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import Annotations, Image
 from posewright.errors import PosewrightError
-from posewright.skeleton import Skeleton
 
 # -- which files ------------------------------------------------------------------------------------------------------
 
@@ -49,12 +53,16 @@ def _is_coco(path: Path) -> bool:
 
 
 def _label_files(folder: Path) -> list[Path]:
-    """The COCO files of a folder: in it, in ``annotations/``, or as ``<split>/_annotations.coco.json``.
+    """The COCO files of a folder: in it, in ``annotations/``, or as ``<split>/_annotations.coco.json``; where there are
+    none of these, any in folders that are called after splits.
 
     Where some are named after keypoints, as in the official archive, the others (captions, instances) are left aside.
     """
     listed = [*folder.glob("*.json"), *folder.glob("annotations/*.json"), *folder.glob("*/_annotations.coco.json")]
     found = sorted(path for path in listed if path.is_file() and _is_coco(path))
+    if not found:
+        below = sorted(path for path in folder.glob("*/*.json") if split_of(path.parent.name) and path.is_file())
+        found = [path for path in below if _is_coco(path)]
     return [path for path in found if "keypoints" in path.name] or found
 
 
@@ -69,32 +77,41 @@ def detect(source: Path) -> bool:
 def read(source: Path, options: ReadOptions) -> Annotations:
     """Read a COCO file, or all of a folder's as one set.
 
-    A category with keypoints is taken; several only where they agree about the keypoints. Annotations of other
-    categories are no records of this set. An annotation without keypoints but with a box stays, as an object whose
-    keypoints nobody labelled.
+    A category with keypoints is taken; several only where those that are used agree about the names, in whatever
+    order, or where ``options.category`` or ``options.skeleton`` says which. Annotations of other categories are no
+    records of this set. An annotation without keypoints but with a box stays, as an object whose keypoints nobody
+    labelled.
+
+    A picture's path that starts at a root, a drive, a server or above its folder is not followed, but looked for under
+    its last folders and name in the pictures' folder.
 
     Raises:
         PosewrightError: naming the file and the record that cannot be used.
     """
     if source.is_file():
-        return _read_file(source, options)
+        return _read_file(source, options, _split_of_file(source))
     files = _label_files(source)
     if not files:
         raise PosewrightError("holds no COCO JSON, neither in itself nor in annotations/", file=source)
-    parts = [_read_file(path, options) for path in files]
+    below = [path.parent not in (source, source / "annotations") for path in files]
+    splits = [split_of(path.parent.name) if deep else _split_of_file(path) for path, deep in zip(files, below)]
+    parts = [_read_file(path, options, split) for path, split in zip(files, splits)]
     return parts[0] if len(parts) == 1 else _joined(parts, source)
 
 
-def _read_file(path: Path, options: ReadOptions) -> Annotations:
+def _read_file(path: Path, options: ReadOptions, split: str | None) -> Annotations:
     images, annotations, categories, info = _sections(load_json(path), path)
-    choice = _choose(categories, annotations, path, options.skeleton)
-    table, place = _images(images, path, options)
+    choice = choose(categories, annotations, path, options)
     own = info.get("posewright")
-    hint = own.get("images") if isinstance(own, dict) else None
-    root, found = choose_root([im.path for im in table], options.images, _folders(path, hint), path)
+    folders = _folders(path, own.get("images") if isinstance(own, dict) else None)
+    table, place = _images(images, path, options, [options.images] if options.images else folders, split)
+    root, found = choose_root([im.path for im in table], options.images, folders, path)
     table, unreadable = fill_sizes(table, root, options.bad) if found else (table, [])
-    entries, image, touched = _entries(annotations, place, choice.ids, {c["id"] for c in categories}, path, options)
-    columns, problems = object_columns(entries, choice.stored, choice.order)
+    wanted = set(choice.layouts)
+    entries, image, touched = _entries(annotations, place, wanted, {c["id"] for c in categories}, path, options)
+    fallback = next(iter(choice.layouts.values()), (len(choice.skeleton), None))  # where the file lists no categories
+    layouts = [choice.layouts.get(entry.get("category_id"), fallback) for entry in entries]
+    columns, problems = mixed_columns(entries, layouts or [fallback])
     rows: dict[str, Any] = {"entry": entries, "image": np.array(image, np.int64)}
 
     def report(i: int, problem: str) -> None:
@@ -119,61 +136,28 @@ def _sections(data: Any, path: Path) -> tuple[list[Any], list[Any], list[dict[st
             raise PosewrightError(f"'{name}' is no list", file=path)
         lists.append(section)
     for category in lists[2]:
-        if not isinstance(category, dict) or not isinstance(category.get("id"), Hashable):
+        number = category.get("id") if isinstance(category, dict) else None
+        if number is None or not isinstance(number, Hashable):
             raise PosewrightError(f"holds a category without an id: {str(category)[:60]}", file=path)
     info = data.get("info")
     return lists[0], lists[1], lists[2], info if isinstance(info, dict) else {}
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """Whose annotations are read: of which categories, with how many keypoints stored, in which order taken."""
-
-    skeleton: Skeleton
-    stored: int
-    order: list[int] | None
-    ids: set[Any]
-
-
-def _choose(categories: list[dict[str, Any]], annotations: list[Any], path: Path, wanted: Skeleton | None) -> _Choice:
-    named = [(c["id"], str(c.get("name")), Skeleton.from_coco(c, file=path)) for c in categories if c.get("keypoints")]
-    if not named:
-        if wanted is None:
-            fix = "Give --skeleton NAME or FILES if its annotations have keypoints all the same"
-            raise PosewrightError("none of its categories names keypoints", file=path, fix=fix)
-        used = {str(a.get("category_id")) for a in annotations if isinstance(a, dict) and a.get("keypoints")}
-        return _Choice(wanted, len(wanted), None, {c["id"] for c in categories if str(c["id"]) in used})
-    if wanted is not None:
-        fitting = [row for row in named if set(wanted.keypoints) <= set(row[2].keypoints)]
-        if not fitting:
-            unknown = next(name for name in wanted.keypoints if name not in named[0][2].keypoints)
-            what = f"has no keypoint '{unknown}', which skeleton '{wanted.name}' asks for"
-            fix = "The file names its own keypoints: leave --skeleton out, or give a choice of them"
-            raise PosewrightError(what, file=path, record=f"category '{named[0][1]}'", fix=fix)
-        named = fitting
-    stored = named[0][2]
-    for _, name, skeleton in named:
-        if not skeleton.same_keypoints(stored):
-            what = f"categories '{named[0][1]}' and '{name}' have different keypoints"
-            raise PosewrightError(what, file=path, fix="Say with --skeleton which ones to take")
-    skeleton = wanted or stored
-    order = None if skeleton.same_keypoints(stored) else [stored.index(name) for name in skeleton.keypoints]
-    return _Choice(skeleton, len(stored), order, {row[0] for row in named})
-
-
-def _images(entries: list[Any], path: Path, options: ReadOptions) -> tuple[list[Image], dict[Any, int]]:
+def _images(
+    entries: list[Any], path: Path, options: ReadOptions, folders: list[Path], split: str | None
+) -> tuple[list[Image], dict[Any, int]]:
     """The table of images, and each image's place in it by its id (-1 for one that was left out).
 
     Where two images share an id, nobody can say which one its annotations mean: both are left out.
     """
-    split = _split_of_file(path)
+    names, groups = _names(entries, folders), _originals(entries)
     table: list[Image] = []
     place: dict[Any, int] = {}
     seen: dict[tuple[str, Any], Any] = {}
     ambiguous: set[Any] = set()
     for row, entry in enumerate(entries):
         try:
-            image = _image(entry, row, split, path)
+            image = _image(entry, row, split, path, names.get(row), groups.get(row))
             record = f"image {image.id!r} ('{image.path}')"
             if image.id in place:
                 ambiguous.add(image.id)
@@ -183,8 +167,9 @@ def _images(entries: list[Any], path: Path, options: ReadOptions) -> tuple[list[
                 raise PosewrightError(f"is listed already, under id {seen[key]!r}", file=path, record=record)
         except PosewrightError as error:
             options.bad(error)
-            if isinstance(entry, dict) and isinstance(entry.get("id"), Hashable):
-                place.setdefault(entry["id"], -1)
+            number = entry.get("id") if isinstance(entry, dict) else None
+            if number is not None and isinstance(number, Hashable):
+                place.setdefault(number, -1)
             continue
         seen[key], place[image.id] = image.id, len(table)
         table.append(image)
@@ -194,7 +179,40 @@ def _images(entries: list[Any], path: Path, options: ReadOptions) -> tuple[list[
     return table, place
 
 
-def _image(entry: Any, row: int, split: str | None, path: Path) -> Image:
+def _names(entries: list[Any], folders: list[Path]) -> dict[int, str]:
+    """The pictures' paths, those that mean another machine cut to what they are called here, by row.
+
+    COCO-Annotator gives the bare name in ``file_name`` and the folder in ``path``, which is needed where pictures of
+    several folders share a name.
+    """
+    texts = {i: e["file_name"] for i, e in enumerate(entries) if isinstance(e, dict) and _text(e, "file_name")}
+    if len(set(texts.values())) < len(texts):
+        count = Counter(texts.values())
+        texts |= {i: entries[i]["path"] for i, t in texts.items() if count[t] > 1 and _text(entries[i], "path")}
+    return dict(zip(texts, local_paths(list(texts.values()), folders)))
+
+
+def _text(entry: dict[str, Any], name: str) -> bool:
+    return isinstance(entry.get(name), str) and bool(entry[name])
+
+
+def _originals(entries: list[Any]) -> dict[int, str]:
+    """For Roboflow's variants of one picture, by row, the name of the picture that they were made of."""
+    found: dict[int, str] = {}
+    for i, entry in enumerate(entries):
+        name = entry.get("file_name") if isinstance(entry, dict) else None
+        made = _VARIANT.fullmatch(name) if isinstance(name, str) else None
+        if made:
+            extra = entry.get("extra")
+            found[i] = str(extra["name"]) if isinstance(extra, dict) and _text(extra, "name") else made.group(1)
+    count = Counter(found.values())
+    return {i: name for i, name in found.items() if count[name] > 1}
+
+
+_VARIANT = re.compile(r"(.+)\.rf\.[0-9A-Za-z]{16,}\.[A-Za-z]+")
+
+
+def _image(entry: Any, row: int, split: str | None, path: Path, place: str | None, original: str | None) -> Image:
     record = f"image entry {row}"
     if not isinstance(entry, dict):
         raise PosewrightError("is no object", file=path, record=record)
@@ -202,6 +220,8 @@ def _image(entry: Any, row: int, split: str | None, path: Path) -> Image:
     if not isinstance(name, str):
         raise PosewrightError("has no file_name", file=path, record=record)
     record = f"image '{name}'"
+    if isinstance(number, float) and number.is_integer() and abs(number) < 2**53:  # from a table of pandas
+        number = int(number)
     if isinstance(number, bool) or not isinstance(number, (int, str)):
         raise PosewrightError("has no id", file=path, record=record)
     sizes = []
@@ -214,9 +234,9 @@ def _image(entry: Any, row: int, split: str | None, path: Path) -> Image:
     if frame is not None and (isinstance(frame, bool) or not isinstance(frame, int) or frame < 0):
         raise PosewrightError(f"frame is {frame!r}, not a frame number", file=path, record=record)
     own = split_of(entry["split"]) if isinstance(entry.get("split"), str) else None
-    group = next((entry[k] for k in ("group", "video_id", "vid_id") if entry.get(k) is not None), None)
+    group = next((entry[k] for k in ("group", "video_id", "vid_id") if entry.get(k) is not None), original)
     return Image(
-        relative_path(name, file=path, record=record),
+        relative_path(name if place is None else place, file=path, record=record),
         sizes[0],
         sizes[1],
         frame,
@@ -241,6 +261,10 @@ def _folders(path: Path, hint: object) -> list[Path]:
     names = [*USUAL_FOLDERS, *([year.group(0), f"images/{year.group(0)}"] if year else [])]
     split = _split_of_file(path)
     names += [split, f"images/{split}"] if split else []
+    # CVAT's annotations/person_keypoints_SUBSET.json goes with images/SUBSET, and FiftyOne's labels.json with data.
+    subset = re.fullmatch(r"(?:person_keypoints|instances|keypoints)_(.+)", path.stem)
+    names += [f"images/{subset.group(1)}", subset.group(1)] if subset else []
+    names += ["data"]
     return [*from_hint(hint, path), *(base / name for base in bases for name in names)]
 
 
@@ -298,7 +322,7 @@ def _joined(parts: list[Annotations], source: Path) -> Annotations:
     for part in parts:
         if not part.skeleton.same_keypoints(first.skeleton):
             what = f"{first.source} and {part.source} have different keypoints"
-            raise PosewrightError(what, file=source, fix="Give one of the files, or --skeleton")
+            raise PosewrightError(what, file=source, fix="Give one of the files, --category or --skeleton")
         offset.append(len(images))
         prefix = part.root.absolute().relative_to(root).as_posix()
         for im in part.images:
@@ -322,5 +346,7 @@ register(
         detect,
         read,
         write,
+        asks_category=True,
+        frames="named",
     )
 )

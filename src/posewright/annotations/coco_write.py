@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ DECIMALS = 4
 """Of written coordinates; reading and writing again changes nothing more."""
 
 
-def write(annotations: Annotations, target: Path) -> list[Path]:
+def write(annotations: Annotations, target: Path, notes: Mapping[str, Any] | None = None) -> list[Path]:
     """Write COCO keypoints JSON, one record a line.
 
     Args:
         annotations: the labels; the pictures stay where they are, and the file notes their folder.
         target: a ``.json`` file, or a folder, which gets ``annotations.json``.
+        notes: more entries for ``info.posewright``, which readers of labels pass over.
 
     Returns:
         The file written.
@@ -36,7 +37,7 @@ def write(annotations: Annotations, target: Path) -> list[Path]:
     path = label_file(target)
     info = {
         "description": f"{annotations.skeleton.name} keypoints, written by posewright",
-        "posewright": {"images": picture_hint(annotations.root, path)},
+        "posewright": {"images": picture_hint(annotations.root, path), **(notes or {})},
     }
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write(f'{{\n"info": {_line(info)},\n"categories": [{_line(annotations.skeleton.to_coco())}]')
@@ -49,7 +50,12 @@ def write(annotations: Annotations, target: Path) -> list[Path]:
 
 
 def _line(record: dict[str, Any]) -> str:
-    return json.dumps(record, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(record, allow_nan=False, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold as an escape only
+        return json.dumps(record, allow_nan=False)
+    return text
 
 
 def _write_lines(put: Callable[[str], Any], records: Iterable[dict[str, Any]]) -> None:
@@ -90,7 +96,7 @@ def _objects(annotations: Annotations) -> Iterator[dict[str, Any]]:
         if a.track[i] >= 0:
             record["track_id"] = int(a.track[i])
         if not np.isnan(a.head_size[i]):
-            record["head_size"] = round(float(a.head_size[i]), DECIMALS)
+            record["head_size"] = max(round(float(a.head_size[i]), DECIMALS), 10.0**-DECIMALS)
         if a.weight[i] != 1:
             record["weight"] = round(float(a.weight[i]), 6)
         yield record

@@ -10,14 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from posewright.errors import PosewrightError
-from posewright.skeleton import Skeleton, builtin_skeletons, load_skeleton
+from posewright.skeleton import Skeleton
+from posewright.skeletons import BUILTIN, load_skeleton
 
 HAND = "hand-21"
 
 
 def stored_order(skeleton: Skeleton) -> list[int]:
     """``order[i]`` is the skeleton's index of the system's joint ``i``."""
-    if not skeleton.same_keypoints(builtin_skeletons()[HAND]):
+    if not skeleton.same_keypoints(BUILTIN[HAND]):
         return list(range(len(skeleton)))
     return [1 + 4 * finger + joint for finger in range(5) for joint in (3, 2, 1, 0)] + [0]
 
@@ -35,7 +36,7 @@ def skeleton_of(file: Path, count: int, known: Skeleton | None) -> Skeleton:
         PosewrightError: where the number differs, or nothing says what the joints are.
     """
     if known is None and count == 21:
-        return builtin_skeletons()[HAND]
+        return BUILTIN[HAND]
     if known is None:
         what = f"has {count} joints an object, and does not say which"
         raise PosewrightError(what, file=file, fix="Give --skeleton NAME or FILES")

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from posewright.annotations.coco_write import DECIMALS
 from posewright.annotations.cpm_joints import known_skeleton, skeleton_of, stored_order
 from posewright.annotations.json_file import head
+from posewright.annotations.losses import lost
 from posewright.annotations.pictures import (
     choose_root,
     emptied_images,
@@ -44,6 +45,7 @@ from posewright.annotations.pictures import (
 )
 from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import Annotations, Image
+from posewright.annotations.video_frames import refuse_frames
 from posewright.errors import PosewrightError
 from posewright.files import read_text, whole_file
 from posewright.media.header import picture_size
@@ -335,9 +337,8 @@ def write_readme(annotations: Annotations, target: Path) -> list[Path]:
 
 def _write(convention: _Convention, a: Annotations, target: Path) -> list[Path]:
     path = target if target.suffix.lower() == ".txt" else target / NAME
+    refuse_frames(a, "The format")
     for im in a.images:
-        if im.frame is not None:
-            raise PosewrightError("is a frame of a video, and the format knows pictures only", record=f"'{im.path}'")
         if len(im.path.split()) != 1 or not im.path.lower().endswith(ENDINGS):
             fix = "The format parts its columns by spaces and knows jpg and png: rename the picture"
             raise PosewrightError("cannot stand in this format", record=f"picture '{im.path}'", fix=fix)
@@ -366,28 +367,7 @@ def _write(convention: _Convention, a: Annotations, target: Path) -> list[Path]:
 
 def losses(a: Annotations) -> list[str]:
     """What the format has no place for."""
-    lines = []
-    empty = len(a.images) - len(np.unique(a.image))
-    if empty:
-        lines.append(f"{empty} pictures without an object are left out: the format is a list of objects")
-    hidden = int((a.keypoints[..., 2] == 1).sum())
-    if hidden:
-        lines.append(f"{hidden} hidden keypoints count as visible")
-    if a.splits or any(im.group for im in a.images):
-        lines.append("splits and groups are left out")
-    others = [name for name in ("weight", "track", "iscrowd", "head_size") if _told(a, name)]
-    if others:
-        lines.append(f"left out: {', '.join(others)}")
-    outlined = sum(1 for p in a.polygons if len(p))
-    if outlined:
-        lines.append(f"the outlines of {outlined} objects are left out")
-    return lines
-
-
-def _told(a: Annotations, name: str) -> bool:
-    """Whether a column says anything beyond its default."""
-    column, default = getattr(a, name), {"weight": 1, "track": -1, "iscrowd": False}.get(name)
-    return bool((~np.isnan(column)).any() if default is None else (column != default).any())
+    return lost(a, "empty", "hidden", "splits", "groups", "crowds", "outlines", "tracks", "weights", "head sizes")
 
 
 register(

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.annotations.cpm_joints import known_skeleton, skeleton_of, stored_order
+from posewright.annotations.losses import ASPECTS, lost
 from posewright.annotations.pictures import choose_root
 from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import Annotations, Image
@@ -205,7 +206,7 @@ def write(annotations: Annotations, target: Path) -> list[Path]:
 
 
 def _records(a: Annotations) -> Iterator[bytes]:
-    from posewright.media.pictures import read_picture
+    from posewright.media.labelled import picture_of
     from posewright.warp import warp
 
     rule = CropRule(size=(SIZE, SIZE), margin=1.0, border=BORDER)
@@ -214,7 +215,7 @@ def _records(a: Annotations) -> Iterator[bytes]:
     for i in np.argsort(a.image, kind="stable").tolist():
         if a.image[i] != last:
             last = int(a.image[i])
-            rgb = read_picture(a.image_path(last))
+            rgb = picture_of(a, last)
         crop = rule.similarity(a.boxes[i])
         pixels = np.ascontiguousarray(warp(rgb, crop, rule)[..., ::-1])
         labelled = a.labelled[i][order]
@@ -233,16 +234,8 @@ def draw_maps(points: Array, labelled: NDArray[np.bool_], size: int, sigma: floa
 
 def losses(a: Annotations) -> list[str]:
     """What the format has no place for."""
-    lines = [f"the pictures are cut to {SIZE} x {SIZE} pixels about each of {len(a)} objects, names are left out"]
-    empty = len(a.images) - len(np.unique(a.image))
-    if empty:
-        lines.append(f"{empty} pictures without an object are left out: the format is a list of objects")
-    hidden = int((a.keypoints[..., 2] == 1).sum())
-    if hidden:
-        lines.append(f"{hidden} hidden keypoints count as visible")
-    if a.splits or any(im.group for im in a.images):
-        lines.append("splits and groups are left out")
-    return lines
+    cut = f"the rest of the pictures: they are cut to {SIZE} x {SIZE} pixels about each of {len(a)} objects, names left out"
+    return [cut, *lost(a, *(aspect for aspect in ASPECTS if aspect != "areas"))]
 
 
 register(
@@ -254,5 +247,6 @@ register(
         write,
         losses,
         embedded=True,
+        frames="named",
     )
 )

@@ -31,7 +31,8 @@ from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
 from posewright.annotations.yaml_file import load_yaml
 from posewright.errors import PosewrightError, did_you_mean
-from posewright.skeleton import Skeleton, swaps_from_names
+from posewright.sides import swaps_from_names
+from posewright.skeleton import Skeleton
 
 SINGLE = "single"
 """The individual that a multi-animal project's unique body parts belong to."""
@@ -273,5 +274,6 @@ register(
         read,
         write,
         losses,
+        frames="copied",
     )
 )

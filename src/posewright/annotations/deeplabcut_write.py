@@ -17,7 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from posewright.annotations.losses import ASPECTS, lost
 from posewright.annotations.tables import Annotations
+from posewright.annotations.video_frames import refuse_frames
 from posewright.errors import PosewrightError
 from posewright.files import whole_folder, write_text
 
@@ -26,19 +28,9 @@ SCORER = "posewright"
 
 def losses(annotations: Annotations) -> list[str]:
     """What a project has no place for."""
-    empty = len(annotations.images) - len(set(annotations.image.tolist()))
-    hidden = int((annotations.keypoints[..., 2] == 1).sum())
     unlabelled = int((~annotations.labelled.any(1)).sum())
-    lines = ["boxes, sizes, splits and weights, for which DeepLabCut has no place"]
-    if hidden:
-        lines.append(f"that {hidden} keypoints are hidden: DeepLabCut has labelled ones only")
-    if (annotations.track >= 0).any():
-        lines.append("track ids")
-    if empty:
-        lines.append(f"{empty} pictures without any object: DeepLabCut takes them for not labelled yet")
-    if unlabelled:
-        lines.append(f"{unlabelled} objects without any labelled keypoint")
-    return lines
+    lines = ["boxes and sizes", *lost(annotations, *ASPECTS)]
+    return lines + ([f"{unlabelled} objects without any labelled keypoint"] if unlabelled else [])
 
 
 def write(annotations: Annotations, target: Path) -> list[Path]:
@@ -74,10 +66,8 @@ def _places(annotations: Annotations) -> list[tuple[str, str]]:
     """Group and file name of each picture in the project, no two alike."""
     taken: dict[tuple[str, str], int] = {}
     places = []
+    refuse_frames(annotations, "DeepLabCut")
     for i, im in enumerate(annotations.images):
-        if im.frame is not None:
-            what = "is a frame of a video, which is no picture to copy into a project"
-            raise PosewrightError(what, record=f"image '{im.path}'", fix="Save the frames as pictures first")
         path = PurePosixPath(im.path)
         group = PurePosixPath(im.group or path.parent.as_posix()).name
         group = re.sub(r"[^\w.-]", "_", group).strip(".") or "pictures"

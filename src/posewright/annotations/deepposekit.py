@@ -31,7 +31,8 @@ from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
 from posewright.errors import PosewrightError
 from posewright.files import read_text, whole_folder
-from posewright.skeleton import Skeleton, swaps_from_names
+from posewright.sides import swaps_from_names
+from posewright.skeleton import Skeleton
 
 
 def detect(source: Path) -> bool:
@@ -84,8 +85,8 @@ def read(source: Path, options: ReadOptions) -> Annotations:
             if annotated.shape != (count, k) or annotated.dtype.kind not in "biu":
                 raise PosewrightError(f"'annotated' has shape {annotated.shape}, not {(count, k)}", file=path)
             known &= annotated.astype(bool) | ~annotated.astype(bool).any()
-        pictures = file.get("images")
-        shape: tuple[int, ...] = getattr(pictures, "shape", None) or ()
+        pictures = hdf5.dataset(file, "images", path)
+        shape: tuple[int, ...] = pictures.shape
         if len(shape) != 4 or shape[0] != count or shape[3] not in (1, 3) or pictures.dtype != np.uint8:
             what = f"its images have shape {shape}, not {count} pictures of bytes with 1 or 3 channels"
             raise PosewrightError(what, file=path)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,13 +34,13 @@ def difference_hash(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.packbits(small[:, 1:] > small[:, :-1])
 
 
-def hash_pictures(paths: Iterable[Path], progress: Callable[[int], None] | None = None) -> NDArray[np.uint8]:
-    """The hashes ``[N, 32]`` of picture files."""
-    from posewright.media.pictures import read_picture
+def hash_pictures(annotations: Annotations, progress: Callable[[int], None] | None = None) -> NDArray[np.uint8]:
+    """The hashes ``[N, 32]`` of a set's pictures."""
+    from posewright.media.labelled import picture_of
 
     hashes = []
-    for path in paths:
-        hashes.append(difference_hash(read_picture(path)))
+    for i in range(len(annotations.images)):
+        hashes.append(difference_hash(picture_of(annotations, i)))
         if progress is not None:
             progress(1)
     return np.array(hashes, np.uint8).reshape(-1, BITS // 8)
@@ -63,7 +62,7 @@ def without_duplicates_of(
         What is left, and the paths of the pictures dropped.
     """
     held = np.array([im.split == split for im in annotations.images], bool)
-    hashes = hash_pictures((annotations.image_path(i) for i in range(len(held))), progress)
+    hashes = hash_pictures(annotations, progress)
     keep = held.copy()
     others = np.flatnonzero(~held)
     for part in np.array_split(others, max(1, len(others) // 2000)):
@@ -85,7 +84,7 @@ class Hashed:
         images: ``[M]`` indices of those that could be read.
         hashes: ``[M, 32]``, see :func:`difference_hash`.
         sizes: ``[M, 2]`` their width and height in pixels.
-        unreadable: why each of the others could not be, by index. Frames of videos are in neither.
+        unreadable: why each of the others could not be, by index.
     """
 
     images: NDArray[np.int64]
@@ -98,21 +97,21 @@ def hash_images(annotations: Annotations, progress: Callable[[int], None] | None
     """Read every picture of a set, several at a time; one that cannot be read stops nothing.
 
     Args:
-        annotations: the set; frames of videos are passed over.
+        annotations: the set.
         progress: called with 1 after each picture.
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    from posewright.media.pictures import read_picture
+    from posewright.media.labelled import picture_of
 
     def look(i: int) -> tuple[NDArray[np.uint8], tuple[int, int]] | PosewrightError:
         try:
-            picture = read_picture(annotations.image_path(i))
+            picture = picture_of(annotations, i)
         except PosewrightError as error:
             return error
         return difference_hash(picture), (picture.shape[1], picture.shape[0])
 
-    wanted = [i for i, im in enumerate(annotations.images) if im.frame is None]
+    wanted = range(len(annotations.images))
     hashes, sizes, read, unreadable = [], [], [], {}
     pool = ThreadPoolExecutor(os.cpu_count() or 1)
     try:

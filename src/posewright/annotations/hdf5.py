@@ -16,6 +16,11 @@ MAGIC = b"\x89HDF\r\n\x1a\n"
 LARGEST = 1 << 32
 """A table of labels that claims more bytes than this is a damaged one."""
 
+EMPTY = 1 << 24
+"""Bytes that a dataset may claim whatever of it is stored."""
+DENSEST = 2000
+"""Bytes that one stored byte stands for at most; deflate comes to about 1000."""
+
 
 def is_hdf5(path: Path) -> bool:
     """Whether a file begins as HDF5 files do; False where it cannot be read."""
@@ -58,12 +63,29 @@ def array(group: Any, name: str, path: Path) -> NDArray[Any]:
     Raises:
         PosewrightError: where the group holds no dataset of that name, or one of a senseless size.
     """
-    data = group.get(name)
-    if data is None or not hasattr(data, "shape"):
-        raise PosewrightError(f"holds no dataset '{name}'", file=path)
-    if data.size is None or data.size * data.dtype.itemsize > LARGEST:
+    data = dataset(group, name, path)
+    if data.size * data.dtype.itemsize > LARGEST:
         raise PosewrightError(f"dataset '{name}' claims the shape {data.shape}", file=path)
     return np.asarray(data[()])
+
+
+def dataset(group: Any, name: str, path: Path) -> Any:
+    """A dataset whose content is in the file itself, not yet read.
+
+    Raises:
+        PosewrightError: where the group holds no such dataset, it is kept in another file, or it claims far more than is
+            stored: reading one that is all gaps can take hours.
+    """
+    import h5py
+
+    data = group.get(name)
+    if not isinstance(data, h5py.Dataset) or data.size is None:
+        raise PosewrightError(f"holds no dataset '{name}'", file=path)
+    if isinstance(group.get(name, getlink=True), h5py.ExternalLink) or data.external or data.is_virtual:
+        raise PosewrightError(f"dataset '{name}' is kept in another file", file=path)
+    if data.size * data.dtype.itemsize > max(EMPTY, DENSEST * data.id.get_storage_size()):
+        raise PosewrightError(f"dataset '{name}' claims the shape {data.shape}, and is empty", file=path)
+    return data
 
 
 def text(value: Any) -> str:

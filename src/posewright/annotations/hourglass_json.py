@@ -45,7 +45,8 @@ from posewright.annotations.pictures import (
 from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import SPLITS, Annotations, Image, boxes_from_keypoints
 from posewright.errors import PosewrightError
-from posewright.skeleton import Skeleton, builtin_skeletons, load_skeleton
+from posewright.skeleton import Skeleton
+from posewright.skeletons import BUILTIN, load_skeleton
 
 Array = NDArray[np.float64]
 
@@ -79,7 +80,7 @@ def _skeleton(path: Path, count: int, dataset: str, wanted: Skeleton | None) -> 
     fitting = [s for s in (load_skeleton(str(file)) for file in beside) if len(s) == count]
     if len(fitting) == 1:
         return fitting[0]
-    known = builtin_skeletons().get(KNOWN_SETS.get(known_set(dataset), ""))
+    known = BUILTIN.get(KNOWN_SETS.get(known_set(dataset), ""))
     if not beside and known is not None and len(known) == count:
         return known
     names = ", ".join(file.name for file in beside)
@@ -274,5 +275,6 @@ register(
         read,
         write,
         losses,
+        frames="named",
     )
 )

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.annotations.coco_write import DECIMALS
+from posewright.annotations.losses import lost
 from posewright.annotations.pictures import label_file, picture_hint
 from posewright.annotations.tables import Annotations
 from posewright.files import whole_file
-from posewright.skeleton import builtin_skeletons
+from posewright.skeletons import BUILTIN
 
 SCALE = 200.0
 """Pixels of the box's side for each unit of ``scale_provided``."""
@@ -35,21 +36,15 @@ def known_set(dataset: str) -> str:
 def scaled_boxes(objpos: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
     """The squares ``[N, 4]`` that ``objpos`` ``[N, 2]`` and ``scale_provided`` ``[N]`` stand for, in the frame of
     ``objpos``: a margin of 1.25 makes the system's crops of them."""
-    centre = objpos + np.stack([np.zeros_like(scale), DOWN * scale], 1)
-    half = (SCALE / 2 * scale)[:, None]
-    return np.concatenate([centre - half, centre + half], 1)
+    with np.errstate(over="ignore", invalid="ignore"):  # a box of such a size is refused by the table of objects
+        centre = objpos + np.stack([np.zeros_like(scale), DOWN * scale], 1)
+        half = (SCALE / 2 * scale)[:, None]
+        return np.concatenate([centre - half, centre + half], 1)
 
 
 def losses(annotations: Annotations) -> list[str]:
     """What the format has no place for."""
-    lines = []
-    empty = len(annotations.images) - len(np.unique(annotations.image))
-    if empty:
-        lines.append(f"{empty} pictures without an object are left out: the format is a list of people")
-    outlined = sum(1 for p in annotations.polygons if len(p))
-    if outlined:
-        lines.append(f"the outlines of {outlined} objects are left out")
-    return lines
+    return lost(annotations, "empty", "outlines")
 
 
 def write(annotations: Annotations, target: Path) -> list[Path]:
@@ -69,7 +64,7 @@ def write(annotations: Annotations, target: Path) -> list[Path]:
     a = annotations
     path = label_file(target)
     prefix = path.stem if path == target else a.skeleton.name
-    name = next((n for n, s in KNOWN_SETS.items() if builtin_skeletons()[s].same_keypoints(a.skeleton)), "")
+    name = next((n for n, s in KNOWN_SETS.items() if BUILTIN[s].same_keypoints(a.skeleton)), "")
     hint = picture_hint(a.root, path)
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         between = "[\n"

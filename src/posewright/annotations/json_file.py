@@ -69,7 +69,7 @@ def load_json(path: Path) -> Any:
             raise PosewrightError("is cut short: the JSON ends too early", file=path, fix="Export it again") from None
         where = f"line {error.lineno}, column {error.colno}"
         raise PosewrightError(f"is not JSON: {error.msg[0].lower()}{error.msg[1:]}", file=path, record=where) from None
-    except (UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # no text, a number of thousands of digits, or nested without end
         raise PosewrightError("is not JSON", file=path) from None
 
 

@@ -29,12 +29,15 @@ import numpy as np
 from posewright.annotations.coco_write import CORNER, DECIMALS
 from posewright.annotations.json_file import head, is_number, load_json, number_rows
 from posewright.annotations.loose_points import Outline, Point, Rectangle, Thing, as_tables, gather, skeleton_for
-from posewright.annotations.pictures import emptied_images, fill_sizes, relative_path, without_images
+from posewright.annotations.losses import lost
+from posewright.annotations.pictures import emptied_images, fill_sizes, relative_path, storable, without_images
 from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import Annotations, Image
 from posewright.annotations.tree import fresh_folder, walk
+from posewright.annotations.video_frames import refuse_frames
 from posewright.errors import PosewrightError
-from posewright.skeleton import Skeleton, load_skeleton
+from posewright.skeleton import Skeleton
+from posewright.skeletons import load_skeleton
 
 _SHAPES = re.compile(rb'"shapes"\s*:\s*\[')
 _HIDDEN = ("occluded", "hidden")
@@ -177,7 +180,7 @@ def _picture(content: dict[str, Any], path: Path, base: Path, told: Path | None)
         raise PosewrightError("has no imagePath", file=path)
     said = said.replace("\\", "/")
     name = PurePosixPath(said).name
-    if name in ("", "..", ".") or len(said.encode("utf-8", "replace")) > 250:
+    if name in ("", "..", ".") or not storable(said):
         raise PosewrightError(f"imagePath '{said[:60]}' is no picture", file=path)
     if told is not None:
         places = [told / path.parent.relative_to(base) / name, told / name]
@@ -221,28 +224,9 @@ def _root(pictures: list[Path], files: list[Path], base: Path) -> Path:
 
 def losses(annotations: Annotations) -> list[str]:
     """What the format has no place for."""
-    a = annotations
-    lines = []
-    if a.splits:
-        lines.append("the splits: LabelMe has none")
-    if any(im.group for im in a.images):
-        lines.append("the groups of pictures")
-    if a.iscrowd.any():
-        lines.append(f"{int(a.iscrowd.sum())} crowd regions are left out")
-    extra = [
-        name
-        for name, used in (
-            ("areas", (abs(a.area - (a.boxes[:, 2:] - a.boxes[:, :2]).prod(1)) > 1e-6 * (1 + a.area)).any()),
-            ("track ids", (a.track >= 0).any()),
-            ("weights", (a.weight != 1).any()),
-            ("head sizes", (~np.isnan(a.head_size)).any()),
-        )
-        if used
-    ]
-    masks = sum(isinstance(p, dict) for p in a.polygons)
-    if masks:
-        extra.append(f"{masks} outlines that are run-length masks")
-    return [*lines, *([", ".join(extra)] if extra else [])]
+    masks = sum(isinstance(p, dict) for p in annotations.polygons)
+    lines = lost(annotations, "splits", "groups", "crowds", "areas", "tracks", "weights", "head sizes")
+    return [*lines, *([f"{masks} outlines that are run-length masks"] if masks else [])]
 
 
 def write(annotations: Annotations, target: Path) -> list[Path]:
@@ -261,10 +245,7 @@ def write(annotations: Annotations, target: Path) -> list[Path]:
         PosewrightError: where the folder is not new, a picture is a video's frame, or a file cannot be written.
     """
     a = annotations
-    video = next((im for im in a.images if im.frame is not None), None)
-    if video is not None:
-        fix = "Extract the frames as pictures first"
-        raise PosewrightError("LabelMe knows pictures only", record=f"frame {video.frame} of '{video.path}'", fix=fix)
+    refuse_frames(a, "LabelMe")
     stems = Counter(PurePosixPath(im.path).with_suffix("").as_posix() for im in a.images)
     of_image: list[list[int]] = [[] for _ in a.images]
     for i in np.flatnonzero(~a.iscrowd):

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
 from posewright.errors import PosewrightError, did_you_mean
-from posewright.skeleton import ALIASES, Skeleton, builtin_skeletons, swaps_from_names
+from posewright.sides import swaps_from_names
+from posewright.skeleton import ALIASES, Skeleton
+from posewright.skeletons import BUILTIN
 
 Box = tuple[float, float, float, float]
 
@@ -51,12 +53,13 @@ class Outline:
 
 @dataclass
 class Thing:
-    """One object: its points by name, its box where the tool has one, its outlines."""
+    """One object: its points by name, its box where the tool has one, its outlines, its track (-1 for none)."""
 
     points: dict[str, tuple[float, float, int]] = field(default_factory=dict)
     box: Box | None = None
     label: str | None = None
     outlines: list[NDArray[np.float64]] = field(default_factory=list)
+    track: int = -1
 
 
 def gather(points: Iterable[Point], rectangles: Iterable[Rectangle], outlines: Iterable[Outline] = ()) -> list[Thing]:
@@ -133,7 +136,7 @@ def skeleton_for(
     if not names:
         raise PosewrightError("names no keypoint", fix="Label some points, or give --skeleton")
     plain = {ALIASES.get(n, n) for n in names}
-    for shipped in builtin_skeletons().values():
+    for shipped in BUILTIN.values():
         if plain == set(shipped.keypoints):
             return shipped
     return Skeleton(name or "object", tuple(names), swaps_from_names(names))
@@ -190,6 +193,7 @@ def as_tables(
         keypoints[kept],
         boxes[kept],
         root,
+        track=np.array([things[i].track for i in kept.tolist()], np.int64),
         polygons=[things[i].outlines for i in kept.tolist()],
         source=str(source),
         report=report,

@@ -25,7 +25,8 @@ from posewright.annotations.pictures import emptied_images, fill_sizes, without_
 from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints, far_outside
 from posewright.errors import PosewrightError
-from posewright.skeleton import Skeleton, builtin_skeletons
+from posewright.skeleton import Skeleton
+from posewright.skeletons import BUILTIN
 
 Array = NDArray[np.float64]
 
@@ -128,8 +129,9 @@ def _keypoints(joints: Array, flags: str) -> Array:
     """``[N, 14, 3]`` with COCO's visibility, 0-based."""
     flag = joints[..., 2]
     two_values = np.isin(flag, (0, 1))
-    v = np.where(flags == "labelled", 2 * flag, 2 - flag)
-    v = np.where(two_values, v, -1)  # any other flag is left for the table to complain about
+    known = np.where(two_values, flag, -1)
+    # Any other flag is left for the table to complain about.
+    v = np.where(two_values, 2 * known if flags == "labelled" else 2 - known, -1)
     return np.concatenate([joints[..., :2] - 1, v[..., None]], 2)
 
 
@@ -149,7 +151,7 @@ def _forget_far(keypoints: Array, images: list[Image], path: Path, options: Read
 
 def _skeleton(wanted: Skeleton | None, path: Path) -> Skeleton:
     if wanted is None:
-        return builtin_skeletons()["body-14"]
+        return BUILTIN["body-14"]
     if len(wanted) != JOINTS:
         raise PosewrightError(f"has {JOINTS} joints, but skeleton '{wanted.name}' has {len(wanted)}", file=path)
     return wanted

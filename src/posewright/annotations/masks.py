@@ -34,6 +34,13 @@ def decode_rle(mask: Mapping[str, Any]) -> NDArray[np.uint8]:
     return np.repeat(values, runs).reshape(width, height).T.copy()
 
 
+def encode_rle(mask: NDArray[Any]) -> dict[str, Any]:
+    """A picture ``[H, W]``, the object where it is not 0, as a run-length mask with a list of counts."""
+    flat = np.asarray(mask).T.ravel() != 0
+    starts = np.flatnonzero(np.diff(flat, prepend=False))
+    return {"size": list(np.shape(mask)), "counts": np.diff(starts, prepend=0, append=len(flat)).tolist()}
+
+
 def _decompressed(text: str | bytes) -> list[int]:
     """COCO's text of runs: groups of five bits from the lowest on, and from the fourth run on differences to the last but one."""
     data = text.encode("ascii", "replace") if isinstance(text, str) else text

@@ -11,6 +11,10 @@ from posewright.errors import PosewrightError
 
 _COMPRESSED = 15
 """The type of a compressed element in a MATLAB 5 file."""
+_MATRIX, _FLAGS, _DIMENSIONS = 14, 6, 5
+"""The types of an array, and of its first two parts."""
+_KINDS = frozenset((1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 14, 16, 17, 18))
+"""All types that an array's parts can have."""
 
 
 def mat_variables(path: Path) -> set[str]:
@@ -59,6 +63,11 @@ def _checksums_hold(path: Path) -> bool:
             if len(tag) < 8:
                 return False
             kind, left = struct.unpack(f"{order}II", tag)
+            if kind == _MATRIX and left <= path.stat().st_size:
+                body = file.read(left)
+                if len(body) < left or not _well_formed(memoryview(body), order):
+                    return False
+                continue
             unpacker = zlib.decompressobj()
             while left:
                 data = file.read(min(left, 1 << 16))
@@ -73,6 +82,33 @@ def _checksums_hold(path: Path) -> bool:
             if kind == _COMPRESSED and not unpacker.eof:
                 return False
     return True
+
+
+def _well_formed(body: memoryview, order: str, depth: int = 0) -> bool:
+    """Whether an uncompressed array is made of elements of known types: scipy crashes on others.
+
+    The layout is that of "MAT-File Format" (MathWorks), chapter 1: tags of type and size, small ones with their data.
+    """
+    import struct
+
+    at, number = 0, 0
+    while at + 8 <= len(body):
+        kind, size = struct.unpack_from(f"{order}II", body, at)
+        if kind >> 16:  # a small element: size and type share four bytes, the data are the other four
+            kind, size, start, after = kind & 0xFFFF, kind >> 16, at + 4, at + 8
+        else:
+            start, after = at + 8, at + 8 + size + -size % 8
+        if kind not in _KINDS or start + size > len(body):
+            return False
+        if number == 0:
+            if kind != _FLAGS or size != 8 or not 1 <= struct.unpack_from(f"{order}I", body, start)[0] & 0xFF <= 17:
+                return False
+        elif (number == 1 and kind != _DIMENSIONS) or (
+            kind == _MATRIX and size and (depth > 30 or not _well_formed(body[start : start + size], order, depth + 1))
+        ):
+            return False
+        at, number = after, number + 1
+    return number > 2 or not len(body)
 
 
 def struct_field(struct: Any, name: str) -> Any:

@@ -36,7 +36,8 @@ from posewright.annotations.pictures import (
 from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
 from posewright.errors import PosewrightError
-from posewright.skeleton import Skeleton, builtin_skeletons
+from posewright.skeleton import Skeleton
+from posewright.skeletons import BUILTIN
 
 Array = NDArray[np.float64]
 
@@ -124,7 +125,7 @@ def mpii_skeleton(wanted: Skeleton | None, path: Path, count: int = JOINTS) -> S
     Raises:
         PosewrightError: where the number of joints differs.
     """
-    chosen = wanted or builtin_skeletons()["mpii-16"]
+    chosen = wanted or BUILTIN["mpii-16"]
     if len(chosen) != count:
         fix = None if wanted else "Give --skeleton for another set of joints"
         raise PosewrightError(

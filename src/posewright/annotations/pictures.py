@@ -37,12 +37,21 @@ def relative_path(name: str, *, file: Path, record: str) -> str:
     """
     path = name.replace("\\", "/")
     parts = PurePosixPath(path).parts
-    if not parts or min(map(ord, path)) < 32:
+    if not parts or min(map(ord, path)) < 32 or not storable(path):
         raise PosewrightError(f"picture path {name!r} is no path", file=file, record=record)
     if path.startswith("/") or re.match(r"[A-Za-z]:", path) or ".." in parts:
         fix = "Paths are relative to the pictures' folder and stay inside it; say with --images which folder that is"
         raise PosewrightError(f"picture path '{name}' leaves the data folder", file=file, record=record, fix=fix)
     return "/".join(parts)
+
+
+def storable(path: str) -> bool:
+    """Whether a file system can hold such a path at all: to ask one for another raises errors of many kinds."""
+    try:
+        sizes = [len(part.encode()) for part in path.split("/")]
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
+    return max(sizes) <= 255 and sum(sizes) + len(sizes) <= 2000
 
 
 def find_root(paths: Sequence[str], candidates: Iterable[Path]) -> Path | None:
@@ -58,12 +67,17 @@ def find_root(paths: Sequence[str], candidates: Iterable[Path]) -> Path | None:
     sample = paths[:: max(1, len(paths) // 32)][:32]
     best, most = None, 0
     for folder in dict.fromkeys(candidates):
-        hits = sum((folder / path).is_file() for path in sample) if folder.is_dir() else 0
+        hits = sum(_is_there(folder / path) for path in sample) if folder.is_dir() else 0
         if hits > most:
             best, most = folder, hits
             if hits == len(sample):
                 break
     return best
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a picture is a file, or named as one inside a shard of a packed set."""
+    return path.is_file() or (path.parent.suffix == ".tar" and path.parent.is_file())
 
 
 def choose_root(paths: Sequence[str], told: Path | None, candidates: Sequence[Path], source: Path) -> tuple[Path, bool]:
@@ -109,18 +123,24 @@ def join_roots(parts: Sequence[tuple[Path, Sequence[str]]]) -> tuple[Path, list[
 def fill_sizes(
     images: Sequence[Image], root: Path, bad: Callable[[PosewrightError], None]
 ) -> tuple[list[Image], list[int]]:
-    """Fill in unknown picture sizes from the files' headers, where the files exist.
+    """Fill in unknown picture sizes from the files' headers, and those of frames from their videos, where these exist.
 
     Returns:
         The images, and the indices of those whose file is no picture; each was handed to ``bad``, which may raise.
     """
+    from posewright.media.labelled import video_size
+
     filled, unreadable = list(images), []
+    videos: dict[str, tuple[int, int]] = {}
     for i, im in enumerate(images):
-        if (im.width and im.height) or im.frame is not None:
+        if im.width and im.height:
             continue
         path = root / im.path
         try:
-            width, height = picture_size(path)
+            if im.frame is None:
+                width, height = picture_size(path)
+            else:
+                videos[im.path] = width, height = videos.get(im.path) or video_size(path)
             filled[i] = replace(im, width=width, height=height)
         except PosewrightError as error:
             if path.exists():

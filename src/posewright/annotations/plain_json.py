@@ -36,7 +36,8 @@ from posewright.annotations.pictures import (
 from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
 from posewright.errors import PosewrightError
-from posewright.skeleton import Skeleton, swaps_from_names
+from posewright.sides import swaps_from_names
+from posewright.skeleton import Skeleton
 
 
 def detect(source: Path) -> bool:

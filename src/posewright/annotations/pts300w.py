@@ -22,7 +22,8 @@ from posewright.annotations.tables import Annotations, Image, boxes_from_keypoin
 from posewright.annotations.tree import walk
 from posewright.errors import PosewrightError
 from posewright.files import read_text
-from posewright.skeleton import Skeleton, builtin_skeletons
+from posewright.skeleton import Skeleton
+from posewright.skeletons import BUILTIN
 
 Array = NDArray[np.float64]
 
@@ -44,7 +45,7 @@ def read(source: Path, options: ReadOptions) -> Annotations:
     Raises:
         PosewrightError: naming the ``.pts`` file that cannot be used or that has no picture.
     """
-    skeleton = options.skeleton or builtin_skeletons()["face-68"]
+    skeleton = options.skeleton or BUILTIN["face-68"]
     root = options.images or (source if source.is_dir() else source.parent)
     if not root.is_dir():
         raise PosewrightError("is no folder", file=root, fix="Give the folder of the pictures with --images")

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from posewright.annotations.json_file import load_json, no_collection
 from posewright.annotations.tables import Annotations
@@ -21,6 +22,7 @@ MODULES = (
     "mpii_json",
     "animal_pose",
     "animal_pose_xml",
+    "cvat_xml",
     "cpm_labels",
     "cpm_tfrecord",
     "yolo",
@@ -28,7 +30,10 @@ MODULES = (
     "labelstudio",
     "deeplabcut",
     "deepposekit",
+    "sleap",
     "plain_json",
+    "plain_csv",
+    "packed",
 )
 """Modules of this package that register a format, in the order in which they are asked whether a source is theirs."""
 
@@ -42,6 +47,7 @@ class ReadOptions:
         images: folder of the pictures where they do not lie beside the labels.
         skip_bad: leave bad records out instead of stopping at the first; each is added to ``skipped``.
         flags: for formats whose visibility flag has two readings: "labelled" or "hidden".
+        category: the kind of object to read where the labels hold several with keypoints of their own.
         extract: folder to make for the pictures that lie inside a label file (``Format.embedded``); None where nobody
             said that anything may be written.
         skipped: one line for each record or keypoint left out, filled by the reader; worth showing to the user.
@@ -51,6 +57,7 @@ class ReadOptions:
     images: Path | None = None
     skip_bad: bool = False
     flags: str | None = None
+    category: str | None = None
     extract: Path | None = None
     skipped: list[str] = field(default_factory=list)
 
@@ -80,7 +87,10 @@ class Format:
             a temporary name and rename.
         losses: what of these annotations the format has no place for, one line each, for people.
         asks_flags: whether the format obeys ``ReadOptions.flags``.
+        asks_category: whether the format obeys ``ReadOptions.category``.
         embedded: whether the pictures lie inside the label file; the reader then writes them into ``ReadOptions.extract``.
+        frames: what writing does with frames of videos: "named" as such, which posewright reads again; "copied" into the
+            target, like all pictures, after they were written as pictures; "refused" until they were.
     """
 
     name: str
@@ -90,7 +100,9 @@ class Format:
     write: Callable[[Annotations, Path], list[Path]] | None = None
     losses: Callable[[Annotations], list[str]] = lambda annotations: []
     asks_flags: bool = False
+    asks_category: bool = False
     embedded: bool = False
+    frames: Literal["named", "copied", "refused"] = "refused"
 
 
 _FORMATS: dict[str, Format] = {}
@@ -138,6 +150,8 @@ def find_format(source: Path) -> Format:
     if found:
         names = ", ".join(f.name for f in found)
         raise PosewrightError(f"could be any of {names}", file=source, fix="Say which with --format")
+    if source.suffix.lower() == ".zip" and source.is_file():
+        raise PosewrightError("is an archive", file=source, fix="Unpack it and give the folder")
     if source.suffix.lower() == ".json" and source.is_file():
         load_json(source)  # says it better where the file is not JSON at all
     names = ", ".join(formats())
@@ -161,5 +175,8 @@ def read_annotations(source: str | Path, format: str | None = None, options: Rea
     fmt = get_format(format) if format else find_format(path)
     if options.flags and not fmt.asks_flags:
         raise PosewrightError(f"format {fmt.name} says itself what its flags mean: leave --flags out", file=path)
+    if options.category and not fmt.asks_category:
+        what = f"format {fmt.name} holds one kind of object: leave --category out"
+        raise PosewrightError(what, file=path)
     with no_collection():
         return fmt.read(path, options)

@@ -88,9 +88,6 @@ def groups_of(
     if "folder" in by:
         links += _joined([im.path.rpartition("/")[0] for im in images])
     if "similar" in by:
-        if any(im.frame is not None for im in images):
-            what = "holds frames of videos, which are not looked at for near-duplicates"
-            raise PosewrightError(what, file=source, fix="Split by video")
         hashed = hash_images(annotations, progress)
         if hashed.unreadable:
             raise next(iter(hashed.unreadable.values()))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from posewright.annotations.images import Image
 from posewright.errors import PosewrightError
 from posewright.skeleton import Skeleton
 
@@ -19,30 +21,11 @@ SPLITS = (None, "train", "val", "test")
 FAR_OUTSIDE = 0.5
 """A visible keypoint further outside its picture than this share of the longer side is taken for a mistake."""
 
+LARGEST = 1e8
+"""Pixels; a coordinate beyond that is a mistake in any picture, and larger ones overflow in what is computed of them."""
+
 _FILLED_IN: Any = cast(Any, None)
 """Default of the columns that the constructor fills in itself, so that they are never None afterwards."""
-
-
-@dataclass(frozen=True)
-class Image:
-    """One picture.
-
-    Attributes:
-        path: relative to the set's root with forward slashes, or the video's path where ``frame`` is set.
-        width, height: in pixels; 0 where the format does not say.
-        frame: frame number in a video, counted from 0.
-        split: "train", "val", "test" or None.
-        group: pictures of one group (a video, a person, an album) never fall into different splits.
-        id: the id the source format uses, for results that refer to it.
-    """
-
-    path: str
-    width: int = 0
-    height: int = 0
-    frame: int | None = None
-    split: str | None = None
-    group: str | None = None
-    id: int | str | None = None
 
 
 @dataclass
@@ -63,6 +46,7 @@ class Annotations:
         polygons: the outline of each object: a list of polygons ``[P, 2]`` in the frame of the keypoints ([] where
             none), or COCO's run-length dictionary as it stands.
         source: file or folder that the labels came from, for messages.
+        terms: terms of the pictures and labels, in words, where the source states them.
 
     Args:
         report: called with (object, problem) for every object that cannot be used, which is then left out; where None,
@@ -85,6 +69,7 @@ class Annotations:
     head_size: Column = _FILLED_IN
     polygons: list[Any] = _FILLED_IN
     source: str = ""
+    terms: str = ""
     report: InitVar[Callable[[int, str], None] | None] = None
 
     def __post_init__(self, report: Callable[[int, str], None] | None) -> None:
@@ -99,9 +84,10 @@ class Annotations:
             )
         self.keypoints = keypoints.reshape(n, k, 3)
         self.boxes = np.array(self.boxes, float).reshape(n, 4)
-        extent = self.boxes[:, 2:] - self.boxes[:, :2]
+        with np.errstate(over="ignore", invalid="ignore"):  # a box of such corners is found below
+            area = (self.boxes[:, 2:] - self.boxes[:, :2]).prod(1)
         self.iscrowd = np.zeros(n, bool) if self.iscrowd is None else np.asarray(self.iscrowd, bool)
-        self.area = extent.prod(1) if self.area is None else np.asarray(self.area, float)
+        self.area = area if self.area is None else np.asarray(self.area, float)
         self.weight = np.ones(n) if self.weight is None else np.asarray(self.weight, float)
         self.track = np.full(n, -1) if self.track is None else np.asarray(self.track, np.int64)
         self.head_size = np.full(n, np.nan) if self.head_size is None else np.asarray(self.head_size, float)
@@ -166,14 +152,23 @@ class Annotations:
     def _suspects(self) -> NDArray[np.bool_]:
         """``[N]``: the objects worth a closer look by :meth:`problem`, found without a loop."""
         xy, v = self.keypoints[..., :2], self.keypoints[..., 2]
-        sizes = np.array([(im.width, im.height) for im in self.images], float).reshape(-1, 2)[self.image]
+        # Of a part, less than the whole lies around the object: what is far outside it was decided on the whole.
+        known = [(im.width, im.height) if im.part is None else (0, 0) for im in self.images]
+        sizes = np.array(known, float).reshape(-1, 2)[self.image]
         with np.errstate(invalid="ignore"):
-            bad = ~np.isin(v, (0, 1, 2)).all(1) | ~np.isfinite(self.boxes).all(1)
-            bad |= ((v > 0) & ~np.isfinite(xy).all(2)).any(1)
+            bad = ~np.isin(v, (0, 1, 2)).all(1) | ~(np.abs(self.boxes) <= LARGEST).all(1)
+            bad |= ((v > 0) & ~(np.abs(xy) <= LARGEST).all(2)).any(1)
             bad |= (self.boxes[:, 2:] <= self.boxes[:, :2]).any(1)
             bad |= ~(self.area >= 0) | ~np.isfinite(self.area) | ~(self.weight >= 0) | ~np.isfinite(self.weight)
             bad |= (self.head_size <= 0) | np.isinf(self.head_size)
+        if not self._outlines_within():
+            bad |= np.array([_strange_outline(polygons) for polygons in self.polygons], bool)
         return bad | far_outside(self.keypoints, sizes).any(1)
+
+    def _outlines_within(self) -> bool:
+        """Whether no point of any outline is beyond every picture: one look at all of them together."""
+        points = [polygon for polygons in self.polygons if isinstance(polygons, list) for polygon in polygons]
+        return not points or bool((np.abs(np.concatenate(points)) <= LARGEST).all())
 
     def problem(self, i: int) -> str | None:
         """What is wrong with object ``i``, in a few words, or None."""
@@ -185,13 +180,17 @@ class Annotations:
                 return f"keypoint '{name}' has visibility {v:g}, not 0, 1 or 2"
             if v > 0 and not (np.isfinite(x) and np.isfinite(y)):
                 return f"keypoint '{name}' is not a finite number"
+            if v > 0 and max(abs(x), abs(y)) > LARGEST:
+                return f"keypoint '{name}' is at ({x:g}, {y:g}), which is in no picture"
             inside = -slack <= x <= im.width + slack and -slack <= y <= im.height + slack
-            if v == 2 and im.width > 0 and not inside:
+            if v == 2 and im.width > 0 and im.part is None and not inside:
                 where = f"({x:g}, {y:g}), far outside the {im.width} x {im.height} picture"
                 return f"keypoint '{name}' is marked visible at {where}"
         # After the keypoints: where a format has no boxes, they come from them.
         if not np.isfinite(self.boxes[i]).all():
             return "box is not finite"
+        if np.abs(self.boxes[i]).max() > LARGEST:
+            return f"box {self.boxes[i].tolist()} is in no picture"
         if x1 <= x0 or y1 <= y0:
             return f"box {np.round(self.boxes[i], 2).tolist()} has no area"
         for what, value in (("area", self.area[i]), ("weight", self.weight[i])):
@@ -199,6 +198,8 @@ class Annotations:
                 return f"{what} is {value:g}, not a finite number of at least 0"
         if self.head_size[i] <= 0 or np.isinf(self.head_size[i]):
             return f"head size is {self.head_size[i]:g}, not a finite number above 0"
+        if _strange_outline(self.polygons[i]):
+            return "its outline holds a point that is in no picture"
         return None
 
     def require_labels(self) -> Annotations:
@@ -222,8 +223,7 @@ class Annotations:
         for i, im in enumerate(self.images):
             folder, _, name = im.path.rpartition("/")
             if folder not in listings:
-                place = self.root / folder
-                listings[folder] = {p.name for p in place.iterdir()} if place.is_dir() else set()
+                listings[folder] = _listing(self.root / folder)
             # A name that is not listed may still exist where the file system ignores case.
             if name not in listings[folder] and not self.image_path(i).is_file():
                 missing.append(i)
@@ -246,7 +246,8 @@ class Annotations:
         first = self.image_path(missing[0])
         fix = f"{len(missing)} of {len(self.images)} pictures are missing. Say where they are with --images"
         if none or bad is None:
-            self._fail(f"picture {first} does not exist", None, fix)
+            kind = "picture" if self.images[missing[0]].frame is None else "video"
+            self._fail(f"{kind} {first} does not exist", None, fix)
         for i in missing:
             bad(PosewrightError("does not exist", file=self.source or None, record=f"picture {self.image_path(i)}"))
         keep = np.ones(len(self.images), bool)
@@ -258,6 +259,15 @@ class Annotations:
     def image_path(self, i: int) -> Path:
         """The file of image ``i``."""
         return self.root / self.images[i].path
+
+    @cached_property
+    def frames_of_videos(self) -> dict[str, list[int]]:
+        """The frames that are labelled of each video, by its path, ascending."""
+        found: dict[str, list[int]] = {}
+        for im in self.images:
+            if im.frame is not None:
+                found.setdefault(im.path, []).append(im.frame)
+        return {path: sorted(frames) for path, frames in found.items()}
 
     @property
     def image_ids(self) -> list[int] | list[int | str]:
@@ -302,8 +312,17 @@ class Annotations:
         return {im.split for im in self.images if im.split is not None}
 
     def with_splits(self, fraction: float, seed: int = 0) -> Annotations:
-        """Assign every image to "val" (about ``fraction`` of them) or "train", whole groups at a time, seeded."""
+        """Assign every image to "val" (about ``fraction`` of them) or "train", whole groups at a time, seeded.
+
+        Where all of them are frames of one video, its last frames are held out: they are as far from most of the others
+        as one video allows.
+        """
         groups = sorted({im.group or im.path for im in self.images})
+        if len({im.path for im in self.images}) == 1 < len(self.images):
+            in_time = sorted(range(len(self.images)), key=lambda i: self.images[i].frame or 0)
+            last = set(in_time[-min(max(1, round(fraction * len(in_time))), len(in_time) - 1) :])
+            parted = [replace(im, split="val" if i in last else "train") for i, im in enumerate(self.images)]
+            return replace(self, images=parted)
         order = np.random.default_rng(seed).permutation(len(groups))
         size: dict[str, int] = {}
         for im in self.images:
@@ -333,6 +352,21 @@ class Annotations:
         for place, im in zip(np.flatnonzero(free), parted, strict=True):
             images[place] = im
         return replace(self, images=images)
+
+
+def _listing(place: Path) -> set[str]:
+    """The names in a folder, or of the pictures in a shard; none where it is neither."""
+    if place.is_dir():
+        return {p.name for p in place.iterdir()}
+    if place.suffix == ".tar" and place.is_file():
+        from posewright.media.shards import member_names
+
+        return member_names(place)
+    return set()
+
+
+def _strange_outline(polygons: Any) -> bool:
+    return isinstance(polygons, list) and not all((np.abs(polygon) <= LARGEST).all() for polygon in polygons)
 
 
 def far_outside(keypoints: Column, sizes: Column) -> NDArray[np.bool_]:

@@ -30,9 +30,14 @@ def fresh_folder(target: Path) -> Iterator[Path]:
         PosewrightError: where ``target`` is a file or a folder with something in it: labels made by hand are not
             replaced.
     """
+    check_fresh(target)
+    with whole_folder(target) as folder:
+        yield folder
+
+
+def check_fresh(target: Path) -> None:
+    """Raise where :func:`fresh_folder` would: before anything long begins."""
     if target.suffix.lower() in (".json", ".yaml", ".yml", ".txt", ".zip") or (target.exists() and not target.is_dir()):
         raise PosewrightError("is a file's name", file=target, fix="This format is a folder of files: name a folder")
     if target.is_dir() and any(target.iterdir()):
         raise PosewrightError("is not empty", file=target, fix="Write to a new folder")
-    with whole_folder(target) as folder:
-        yield folder

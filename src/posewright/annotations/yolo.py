@@ -43,7 +43,9 @@ from posewright.annotations.yolo_layout import (
 from posewright.annotations.yolo_write import losses, write
 from posewright.errors import PosewrightError
 from posewright.files import read_text
-from posewright.skeleton import Skeleton, builtin_skeletons, swaps_from_names
+from posewright.sides import swaps_from_names
+from posewright.skeleton import Skeleton
+from posewright.skeletons import BUILTIN
 
 Array = NDArray[np.float64]
 
@@ -204,7 +206,7 @@ def _skeleton(about: dict[str, Any], count: int, wanted: Skeleton | None, path: 
         if isinstance(own, dict) and len(skeleton := Skeleton.from_dict(own)) == count:
             return skeleton
         names, flip = _names(about.get("kpt_names"), count), _flip(about.get("flip_idx"), count)
-        for shipped in builtin_skeletons().values():
+        for shipped in BUILTIN.values():
             same = names == shipped.keypoints if names else shipped.name == "coco-17" and flip == shipped.flip_order()
             if same:
                 return shipped
@@ -250,5 +252,6 @@ register(
         read,
         write,
         losses,
+        frames="copied",
     )
 )

@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from posewright.annotations.losses import lost
 from posewright.annotations.tables import Annotations
 from posewright.annotations.tree import fresh_folder
-from posewright.errors import PosewrightError
+from posewright.annotations.video_frames import refuse_frames
 from posewright.media.header import picture_size
 
 DECIMALS = 8
@@ -25,32 +26,19 @@ def losses(annotations: Annotations) -> list[str]:
     a = annotations
     lines = []
     if any(im.split is None for im in a.images):
-        lines.append(f"{sum(im.split is None for im in a.images)} pictures without a split are put into train")
-    if any(im.group for im in a.images):
-        lines.append("the groups of pictures")
-    if a.iscrowd.any():
-        lines.append(f"{int(a.iscrowd.sum())} crowd regions are left out")
+        lines.append(
+            f"that {sum(im.split is None for im in a.images)} pictures are in no split: they are put into train"
+        )
     sizes = np.array([(im.width, im.height) for im in a.images], float).reshape(-1, 2)[a.image]
     known = sizes.min(1, initial=np.inf) > 0
     shares, boxes = _shares(a, np.where(known[:, None], sizes, np.inf))
     outside = int(((a.labelled & (shares[..., 2] == 0)).sum(1) * known).sum())
     if outside:
-        lines.append(f"{outside} keypoints outside their pictures count as not labelled")
+        lines.append(f"{outside} keypoints outside their pictures: they count as not labelled")
     away = int((known & ~a.iscrowd & ~(boxes[:, 2:] > 0).all(1)).sum())
     if away:
-        lines.append(f"{away} objects whose box lies outside the picture are left out")
-    extra = [
-        name
-        for name, used in (
-            ("outlines", any(len(p) for p in a.polygons)),
-            ("areas", (abs(a.area - (a.boxes[:, 2:] - a.boxes[:, :2]).prod(1)) > 1e-6 * (1 + a.area)).any()),
-            ("track ids", (a.track >= 0).any()),
-            ("weights", (a.weight != 1).any()),
-            ("head sizes", (~np.isnan(a.head_size)).any()),
-        )
-        if used
-    ]
-    return [*lines, *([", ".join(extra)] if extra else [])]
+        lines.append(f"{away} objects whose box lies outside the picture")
+    return lines + lost(a, "groups", "crowds", "outlines", "areas", "tracks", "weights", "head sizes")
 
 
 def write(annotations: Annotations, target: Path) -> list[Path]:
@@ -71,10 +59,7 @@ def write(annotations: Annotations, target: Path) -> list[Path]:
             written.
     """
     a = annotations.require_pictures()
-    video = next((im for im in a.images if im.frame is not None), None)
-    if video is not None:
-        fix = "Extract the frames as pictures first"
-        raise PosewrightError("YOLO-pose knows pictures only", record=f"frame {video.frame} of '{video.path}'", fix=fix)
+    refuse_frames(a, "YOLO-pose")
     places = _places(a)
     stored = [(im.width, im.height) for im in a.images]
     sizes = np.array([s if min(s) > 0 else picture_size(a.image_path(i)) for i, s in enumerate(stored)], float)

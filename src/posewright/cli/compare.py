@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from posewright.cli.reading import Reading
 from posewright.console import progress_bar
 
 
@@ -30,12 +31,6 @@ class Command:
     """COCO results of the other."""
     data: Path
     """Labels: a file or folder in any known format."""
-    format: str | None = None
-    """Format of the labels; found by itself unless given."""
-    images: Path | None = None
-    """Folder of the pictures, where they do not lie beside the labels and the format needs their size."""
-    skeleton: str | None = None
-    """Shipped skeleton's name or skeleton files, where the labels do not say."""
     split: Literal["val", "train", "test", "all"] | None = None
     """Which part of the labels; val where they have one, else all, unless given."""
     threshold: float | None = None
@@ -52,22 +47,18 @@ class Command:
     """Of the drawing."""
     json: Path | None = None
     """Write all figures to this file as well."""
-    skip_bad: bool = False
-    """Leave records that cannot be used out and list them, instead of stopping at the first."""
+    reading: tyro.conf.OmitArgPrefixes[Reading] = field(default_factory=Reading)
 
     def run(self) -> int:
-        from posewright.annotations import ReadOptions, read_annotations
         from posewright.cli.evaluate import choose_split
         from posewright.files import write_text
         from posewright.metrics import compare, parse_normaliser, read_results
         from posewright.reports.tables import print_table
-        from posewright.skeleton import load_skeleton
 
-        skeleton = load_skeleton(self.skeleton) if self.skeleton else None
-        options = ReadOptions(skeleton=skeleton, images=self.images, skip_bad=self.skip_bad)
-        truth, words = choose_split(read_annotations(self.data, self.format, options), self.split, None)
+        options = self.reading.options()
+        truth, words = choose_split(self.reading.read(self.data, options), self.split, None)
         normaliser = parse_normaliser(self.normaliser, truth.skeleton) if self.normaliser else None
-        a, b = (read_results(path, truth, skip_bad=self.skip_bad) for path in (self.a, self.b))
+        a, b = (read_results(path, truth, skip_bad=self.reading.skip_bad) for path in (self.a, self.b))
         with progress_bar("comparing", len(truth.skeleton) + 1) as advance:
             found = compare(
                 a.xy,

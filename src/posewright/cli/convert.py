@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from posewright.cli.reading import Reading
 from posewright.errors import PosewrightError
 
 if TYPE_CHECKING:
     from posewright.annotations import Annotations
     from posewright.annotations.registry import Format
+    from posewright.skeleton import Skeleton
 
 
 @dataclass(frozen=True)
 class Command:
-    """Read labels in one format and write them in another.
+    """Read labels in one format and write them in another, or put several sets together as one.
 
-    Reads COCO keypoints JSON (coco), the hourglass system's annotations.json (hourglass-json), Leeds Sports Pose .mat
-    (lsp), MPII .mat (mpii) and JSON (mpii-json), Animal-Pose (animal-pose, animal-pose-xml), the pose machines'
-    labels.txt (cpm-labels, or cpm-labels-readme for the README's columns) and TFRecords (cpm-tfrecord) and 300-W .pts
-    folders (300w); writes coco, hourglass-json and the pose machines' formats. The pictures are not copied: the written file
-    notes where they are, and every posewright command finds them from there.
+    The pictures are not copied, unless the format needs them inside: the written file notes where they are, and every
+    posewright command finds them from there. The formats below are read, and written where a * stands; docs/formats.md tells
+    more of each.
+
+    Several sets become one with the first one's keypoints, or those of --skeleton; each then has to name its own. Equal names
+    are matched by themselves, the others by --map; a table says which keypoint comes from which. What a set does not have is
+    not labelled on its objects.
+    A picture that is in several sets is there once, and so is an object that several sets labelled alike.
 
     examples:
       posewright convert lspet/ -o lspet.json
@@ -33,22 +41,24 @@ class Command:
       posewright convert person_keypoints_val2017.json -o coco-hourglass/ --to hourglass-json
       posewright convert animals/annotations.json --skeleton animal-20 -o animals.json
       posewright convert labels.json -o split.json --split 0.8,0.1,0.1 --split-by similar
+      posewright convert mine.json lspet/ people.json -o all.json --skeleton body-14 --map "head_top=top_of_head"
     """
 
-    source: tyro.conf.Positional[Path]
-    """Labels: a file or folder in any format that is read."""
+    sources: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SOURCE ...")]
+    """Labels: a file or folder in any of the formats; of several, the one to be trusted most comes first."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """Where to write: a .json file, or a folder, which gets annotations.json."""
-    format: str | None = None
-    """Format of the source: coco, hourglass-json, lsp or 300w; found by itself unless given."""
+    """Where to write: a .json or .csv file, or a folder, which gets annotations.json."""
     to: str | None = None
-    """Format to write: coco (unless given) or hourglass-json."""
-    images: Path | None = None
-    """Folder of the pictures, where they do not lie beside the labels."""
-    skeleton: str | None = None
-    """Shipped skeleton's name or skeleton files, where the labels do not say; for COCO also a choice of keypoints."""
-    flags: Literal["labelled", "hidden"] | None = None
-    """What a 1 in an LSP file's flags means, where the file does not tell."""
+    """Format to write; unless given coco, and csv for a .csv file."""
+    heads: Path | None = None
+    """A second file with head boxes: MPII's .mat, gt_valid.mat, or JSON or CSV of path and x0, y0, x1, y1. A head's size is
+    0.6 of its diagonal."""
+    map: str | None = None
+    """Of several sources: which keypoints are which beyond equal names, as "nose=snout neck=throat" with the result's name
+    first, or a file of such lines; a YAML or JSON file can say it set by set, as neck: {mice: throat, rats: collar}, and
+    tail: null for what is to stay unlabelled."""
+    same_picture: Literal["merge", "first"] = "merge"
+    """Of a picture in several sources, by path or content: merge its objects, or keep those of the first source only."""
     split: str | None = None
     """Shares of train, val and, if you like, test, as 0.9,0.1: parts the set anew. Groups in the labels and frames of one
     video always stay together."""
@@ -57,41 +67,149 @@ class Command:
     duplicates by perceptual hash, which reads every picture)."""
     seed: int = 0
     """Of --split: the same seed gives the same parts."""
-    skip_bad: bool = False
-    """Leave records that cannot be used out and list them, instead of stopping at the first."""
+    keep_videos: bool = False
+    """Name frames of videos as such, which posewright reads but hardly any other tool. Without it they are written as pictures
+    beside the labels."""
+    reading: tyro.conf.OmitArgPrefixes[Reading] = field(default_factory=Reading)
 
     def run(self) -> int:
-        from posewright.annotations import ReadOptions, find_format, get_format, read_annotations
+        from posewright.annotations import find_format, get_format
         from posewright.annotations.pictures import label_file
-        from posewright.skeleton import load_skeleton
+        from posewright.skeletons import load_skeleton
 
-        if not self.source.exists():
-            raise PosewrightError("does not exist", file=self.source)
+        for source in self.sources:
+            if not source.exists():
+                raise PosewrightError("does not exist", file=source)
+        self._check_several()
         self._check_split()
-        source_format = get_format(self.format) if self.format else find_format(self.source)
+        source_formats = [
+            get_format(self.reading.format) if self.reading.format else find_format(source) for source in self.sources
+        ]
         target_format = _target_format(self.output, self.to)
         target = label_file(self.output)
         # The other formats have names of their own for what they put into a folder: none of it may be the labels being read.
-        _refuse_overwriting(self.source, target if target_format.name in ("coco", "hourglass-json") else self.output)
-        skeleton = load_skeleton(self.skeleton) if self.skeleton else None
-        options = ReadOptions(skeleton, self.images, self.skip_bad, self.flags)
-        if source_format.embedded:  # the pictures come out of the file, beside the labels
-            output = self.output.absolute()
-            options.extract = output.with_name(f"{output.stem}_images")
-        with _status(f"reading {self.source}"):
-            annotations = read_annotations(self.source, source_format.name, options)
-        if not annotations.images:
-            raise PosewrightError("lists no images: nothing to convert", file=self.source)
+        for source in self.sources:
+            _refuse_overwriting(source, target if target_format.name in ("coco", "hourglass-json") else self.output)
+        skipped: list[str] = []
+        if len(self.sources) == 1:
+            skeleton = load_skeleton(self.reading.skeleton) if self.reading.skeleton else None
+            annotations = self._read(self.sources[0], source_formats[0], skeleton, "images", skipped)
+            words = f"{source_formats[0].name}: {source_formats[0].title}"
+        else:
+            annotations = self._merged(source_formats, skipped)
+            words = f"{len(self.sources)} sets as one"
+        if self.heads is not None:
+            from posewright.annotations.heads import merge_heads
+
+            annotations, said = merge_heads(annotations, self.heads)
+            print(said)
         annotations = self._split(annotations)
-        with _status(f"writing {target}"):
-            written = target_format.write(annotations, self.output) if target_format.write else []
-        _show(annotations, source_format)
-        for line in options.skipped:
+        with self._pictured(annotations, target_format) as pictured, _status(f"writing {target}"):
+            written = target_format.write(pictured, self.output) if target_format.write else []
+        if target_format.frames != "copied":
+            annotations = pictured
+        _show(annotations, words)
+        for line in skipped:
             print(f"left out: {line}")
         for line in target_format.losses(annotations):
             print(f"not carried over: {line}")
         _conclude(annotations, written)
         return 0
+
+    def _read(
+        self, source: Path, found: Format, skeleton: Skeleton | None, pictures: str, skipped: list[str]
+    ) -> Annotations:
+        """One source; pictures that are inside it come out of it into a folder beside the output."""
+        from posewright.annotations import read_annotations
+
+        flags = self.reading.flags if found.asks_flags or len(self.sources) == 1 else None
+        category = self.reading.category if found.asks_category or len(self.sources) == 1 else None
+        options = replace(self.reading, skeleton=None, flags=flags, category=category).options()
+        options.skeleton, options.skipped = skeleton, skipped
+        if found.embedded:
+            output = self.output.absolute()
+            options.extract = output.with_name(f"{output.stem}_{pictures}")
+        with _status(f"reading {source}"):
+            annotations = read_annotations(source, found.name, options)
+        if not annotations.images:
+            raise PosewrightError("lists no images: nothing to convert", file=source)
+        return annotations
+
+    def _check_several(self) -> None:
+        if not self.sources:
+            raise PosewrightError("no labels are named", fix="Give a file or folder of labels, or several")
+        if len(self.sources) > 1:
+            if self.reading.images is not None:
+                fix = "Convert that source by itself first: the result notes where its pictures are"
+                raise PosewrightError("--images is of one source, not of several", fix=fix)
+        elif self.map is not None or self.same_picture != "merge":
+            raise PosewrightError("--map and --same-picture are for several sources")
+
+    def _merged(self, source_formats: list[Format], skipped: list[str]) -> Annotations:
+        """All sources as one set; says which keypoint comes from which."""
+        from posewright.annotations.merge import merge, set_labels
+        from posewright.annotations.name_map import match_rows, read_name_map
+        from posewright.console import progress_bar
+        from posewright.reports.tables import print_table
+        from posewright.skeletons import load_skeleton
+
+        labels = set_labels(self.sources)
+        names = read_name_map(self.map) if self.map is not None else None
+        target = load_skeleton(self.reading.skeleton) if self.reading.skeleton else None
+        folders = [f"{label.replace('/', '_')}_images" for label in labels]
+        sets = [
+            self._read(source, found, None, folder, skipped)
+            for source, found, folder in zip(self.sources, source_formats, folders)
+        ]
+        with progress_bar("comparing pictures", sum(len(a.images) for a in sets)) as advance:
+            merged = merge(
+                sets,
+                labels,
+                target,
+                names,
+                same_picture=self.same_picture,
+                keep_splits=self.split is None,
+                progress=advance,
+            )
+        if all(match.order == tuple(range(len(match.source))) for match in merged.matches):
+            print("All sets have the same keypoints.")
+        else:
+            print_table(match_rows(merged.annotations.skeleton, merged.matches), "Which keypoint comes from which.")
+        for line in merged.notes:
+            print(line)
+        return merged.annotations
+
+    @contextmanager
+    def _pictured(self, annotations: Annotations, target: Format) -> Iterator[Annotations]:
+        """The set as the format can hold it: frames of videos as pictures, unless they stay in their videos.
+
+        The pictures lie beside the labels, and only as long as the block lasts where the format copies them.
+        """
+        from posewright.annotations.video_frames import frames_as_pictures, has_frames
+        from posewright.console import progress_bar
+
+        frames = has_frames(annotations)
+        if self.keep_videos and target.frames != "named":
+            what = f"format {target.name} knows pictures only: leave --keep-videos out"
+            raise PosewrightError(what, file=self.output)
+        if not frames or self.keep_videos or target.name == "cpm-tfrecord":
+            yield annotations
+            return
+        annotations.require_pictures()
+        output = self.output.absolute()
+        count = sum(im.frame is not None for im in annotations.images)
+        with ExitStack() as stack:
+            if target.frames == "copied":
+                output.parent.mkdir(parents=True, exist_ok=True)
+                place = stack.enter_context(TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent))
+                folder = Path(place) / "frames"
+            else:
+                folder = output.with_name(f"{output.stem}_frames")
+            with progress_bar("writing frames", count) as advance:
+                pictured = frames_as_pictures(annotations, folder, advance)
+            if target.frames != "copied":
+                print(f"{folder}: {count} frames of videos, as pictures.")
+            yield pictured
 
     def _check_split(self) -> None:
         """Refuse what is wrong before anything long begins."""
@@ -117,14 +235,31 @@ class Command:
         return assign_splits(annotations, parse_shares(self.split), groups, self.seed)
 
 
+def _with_formats(text: str) -> str:
+    """The help text with a list of all formats before its examples."""
+    from posewright.annotations import formats
+
+    known = formats().values()
+    width = max(len(f.name) for f in known) + 3
+    lines = [f"      {f.name + (' *' if f.write else ''):<{width}}{f.title}" for f in known]
+    return text.replace("    examples:\n", "\n".join(["    formats:", *lines, "", "    examples:", ""]))
+
+
+Command.__doc__ = _with_formats(Command.__doc__ or "")  # so that no format is ever missing there
+
+
 def _target_format(output: Path, name: str | None) -> Format:
     from posewright.annotations import formats, get_format
 
     writable = ", ".join(f.name for f in formats().values() if f.write)
     if name is None:
+        if output.suffix.lower() in (".csv", ".tsv") and not output.is_dir():
+            return get_format("csv")
         if output.suffix.lower() not in ("", ".json") and not output.is_dir():
             what = f"no format is written to a file that ends with '{output.suffix}'"
-            raise PosewrightError(what, file=output, fix=f"Give a .json file or a folder, and --to ({writable})")
+            raise PosewrightError(
+                what, file=output, fix=f"Give a .json or .csv file or a folder, and --to ({writable})"
+            )
         return get_format("coco")
     found = get_format(name)
     if found.write is None:
@@ -146,13 +281,13 @@ def _status(text: str):  # type: ignore[no-untyped-def]  # rich's type would loa
     return Console(file=sys.stderr).status(text)
 
 
-def _show(annotations: Annotations, source_format: Format) -> None:
+def _show(annotations: Annotations, words: str) -> None:
     """Print what was read: by split, and by keypoint where not all are the same."""
     from posewright.annotations.statistics import count_rows
     from posewright.reports.tables import print_table
 
     rows = count_rows(annotations)
-    caption = f"{source_format.name}: {source_format.title}. Keypoints: '{annotations.skeleton.name}'."
+    caption = f"{words}. Keypoints: '{annotations.skeleton.name}'."
     print_table(rows, caption, strong=[-1] if len(rows) > 1 else [])
     v = annotations.keypoints[..., 2]
     if not len(annotations):

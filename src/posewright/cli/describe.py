@@ -34,7 +34,7 @@ class Command:
       posewright describe runs/mine --maximise stem.residual3 -o look
     """
 
-    model: tyro.conf.Positional[str]
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """A model file, a run's folder, a checkpoint (*.safetensors), a shipped name, or a preset."""
     input_size: str | None = None
     """Crop size to reckon with, one number or HEIGHTxWIDTH; the model's own, or 256 for a preset."""
@@ -134,7 +134,8 @@ class Command:
         """The net, its crop rule at the size asked for, and whether it is trained."""
         from posewright.geometry import CropRule
         from posewright.models.checkpoint import load_checkpoint
-        from posewright.models.presets import build_net, family_of, net_overrides, preset
+        from posewright.models.overrides import net_overrides
+        from posewright.models.presets import build_net, family_of, preset
         from posewright.runtime.names import find_checkpoint
 
         size = _size(self.input_size) if self.input_size else None

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from posewright.cli.reading import Reading
 from posewright.console import progress_bar
 from posewright.errors import PosewrightError
+from posewright.score import CALIBRATED, HEIGHT, curve_meaning
 
 if TYPE_CHECKING:
     from posewright.annotations import Annotations, ReadOptions
     from posewright.metrics import Predicted
+    from posewright.metrics.absence import Absent
     from posewright.metrics.hourglass import HourglassPck
     from posewright.metrics.mpii import MpiiPckh
     from posewright.runtime import Predictor
-    from posewright.skeleton import Skeleton
+    from posewright.score import ScoreCurve
+    from posewright.training.recalibration import Candidate, Recalibrated
 
 
 @dataclass(frozen=True)
@@ -42,18 +46,16 @@ class Command:
       posewright evaluate other-tool-results.json labels.json --json figures.json
       posewright evaluate runs/mpii mpii/annotations.json --protocol mpii
       posewright evaluate face.onnx helen/ --normaliser fixed:5 --save-pictures -o out
+      posewright evaluate runs/mine labels.json --calibrate
     """
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """A model file, a run's folder, a checkpoint (*.safetensors), a shipped name, or COCO results (*.json)."""
     data: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
     """Labels: a file or folder in any known format."""
-    format: str | None = None
-    """Format of the labels; found by itself unless given."""
-    images: Path | None = None
-    """Folder of the pictures, where they do not lie beside the labels."""
-    skeleton: str | None = None
-    """Shipped skeleton's name or skeleton files, where the labels do not say."""
+    heads: Path | None = None
+    """A second file with head boxes, for PCKh and --normaliser head: MPII's .mat, gt_valid.mat, or JSON or CSV of path and
+    x0, y0, x1, y1. A head's size is 0.6 of its diagonal."""
     split: Literal["val", "train", "test", "all"] | None = None
     """Which part of the labels. Unless given: val where the labels have one; what the run held out of these labels,
     where MODEL is a run that was trained on them; else all."""
@@ -67,8 +69,16 @@ class Command:
     """One more table by another system's rules: mpii (PCKh as MPII has it: below 0.5 x head size, Head to Ankle), hourglass
     (that system's own PCK in heatmap cells; of a 256 x 256 input where MODEL is a results file)."""
     sigmas: str | None = None
-    """OKS sigmas for AP and AR: one number for all keypoints, or one for each, with commas. The skeleton's own unless given;
-    no AP without any."""
+    """OKS sigmas for AP and AR: one number for all keypoints, one for each, with commas, or a file that `posewright sigmas`
+    wrote. The skeleton's own unless given; no AP without any."""
+    calibrate: bool = False
+    """Fit the score so that it is the share of such keypoints that are right, by PCK at --calibrate-at, to half of the
+    pictures, measure it on the other half, and store it in checkpoint and model file (of a shipped model, in a copy in
+    OUTPUT). Needs the checkpoint, and torch."""
+    calibrate_at: float | None = None
+    """The PCK threshold by which a keypoint is right; 0.2 unless given (0.1 by outer_eye_corners or a box)."""
+    negatives: int = 200
+    """Crops without any object, beside the labelled ones, that presence is measured on; 0 for none."""
     visible_only: bool = False
     """Leave hidden keypoints out."""
     flip: bool = False
@@ -87,73 +97,167 @@ class Command:
     """auto, cpu, cuda, tensorrt, coreml or directml; for a checkpoint auto, cpu, cuda or mps."""
     batch_size: int = 16
     """Objects in one run of the model."""
-    skip_bad: bool = False
-    """Leave records and pictures that cannot be used out and list them, instead of stopping at the first."""
+    reading: tyro.conf.OmitArgPrefixes[Reading] = field(default_factory=Reading)
 
     def run(self) -> int:
-        from posewright.annotations import ReadOptions, read_annotations
         from posewright.metrics import evaluate, parse_normaliser, read_results
+        from posewright.metrics.evaluation import default_thresholds, usual_threshold
         from posewright.reports.evaluation import PICTURES, REPORT, Evaluated, save_pictures
         from posewright.reports.tables import print_table
-        from posewright.skeleton import load_skeleton
 
         thresholds = _thresholds(self.thresholds)
-        if self.worst < 0 or (self.limit is not None and self.limit < 1):
-            raise PosewrightError("--worst must not be below 0, nor --limit below 1")
         results = Path(self.model).suffix.lower() == ".json"
-        if results and (self.flip or self.device != "auto" or self.batch_size != 16):
-            raise PosewrightError("is a results file: --flip, --device and --batch-size need a model", file=self.model)
-        model = None if results else _model(self.model, self.device)
-        skeleton = load_skeleton(self.skeleton) if self.skeleton else None
-        options = ReadOptions(skeleton=skeleton, images=self.images, skip_bad=self.skip_bad)
-        truth, words = self._part(read_annotations(self.data, self.format, options))
+        self._check(results)
+        folder = self.output or _folder(self.model)
+        candidate = self._candidate(folder) if self.calibrate else None
+        model = None if results else candidate.model if candidate else _model(self.model, self.device)
+        options = self.reading.options()
+        labels, heads = self.reading.read(self.data, options), ""
+        if self.heads is not None:
+            from posewright.annotations.heads import merge_heads
+
+            labels, heads = merge_heads(labels, self.heads, options.bad if self.reading.skip_bad else None)
+        truth, words = self._part(labels)
         if self.sigmas:
-            truth = replace(truth, skeleton=replace(truth.skeleton, sigmas=_sigmas(self.sigmas, truth.skeleton)))
-        normaliser = parse_normaliser(self.normaliser, truth.skeleton) if self.normaliser else None
+            from posewright.metrics.sigmas import parse_sigmas
+
+            truth = replace(truth, skeleton=replace(truth.skeleton, sigmas=parse_sigmas(self.sigmas, truth.skeleton)))
+        normaliser = parse_normaliser(self.normaliser, truth.skeleton) if self.normaliser else truth.skeleton.normaliser
         if model is None:
             if self.save_pictures:
-                truth = truth.require_pictures(options.bad if self.skip_bad else None)
-            predicted = read_results(self.model, truth, skip_bad=self.skip_bad)
+                truth = truth.require_pictures(options.bad if self.reading.skip_bad else None)
+            predicted = read_results(self.model, truth, skip_bad=self.reading.skip_bad)
         else:
             predicted, truth = self._predict(model, truth, options)
         predicted.skipped[:0] = options.skipped
+        name = f"{words} of {self.data.resolve().name}"  # for the files: no path of this machine
+        words = f"{words} of {self.data}"
+        curve = model.info.score_curve if model is not None else None
+        fits = curve is not None and (curve.normaliser, curve.visible_only) == (str(normaliser), self.visible_only)
+        at = curve.threshold if curve is not None and fits else self.calibrate_at
+        how: dict[str, Any] = {
+            "normaliser": normaliser,
+            "thresholds": thresholds,
+            "visible_only": self.visible_only,
+            "covariance": predicted.covariance,
+            "tail": model.info.covariance_tail if model is not None else None,
+            "visibility": predicted.visibility,
+            "score_at": at or usual_threshold(normaliser, thresholds or default_thresholds(normaliser)),
+        }
         measured = evaluate(
-            predicted.xy,
-            truth,
-            normaliser=normaliser,
-            thresholds=thresholds,
-            visible_only=self.visible_only,
-            covariance=predicted.covariance,
-            tail=model.info.covariance_tail if model is not None else None,
-            visibility=predicted.visibility,
-            detections=predicted.all_detections(truth),
+            predicted.xy, truth, **how, score=predicted.score, detections=predicted.all_detections(truth)
         )
-        protocol = self._protocol(predicted, truth, model)
-        done = Evaluated(measured, truth, predicted, _title(self.model), f"{words} of {self.data}", protocol)
-        folder = self.output or _folder(self.model)
+        absent = self._absent(model, truth) if model is not None else None
+        calibrated = None
+        if candidate is not None:
+            calibrated = candidate.fit(predicted, truth, measured, how["score_at"], name, absent)
+            curve = calibrated.score.curve
+            predicted.score = curve.apply(predicted.score)
+            seen = calibrated.score.unseen(predicted.score)
+            measured = evaluate(predicted.xy, truth, **how, score=seen, detections=predicted.all_detections(truth))
+        presence = absent.reliability(predicted, truth) if absent is not None else None
+        done = Evaluated(
+            measured,
+            truth,
+            predicted,
+            _title(self.model),
+            words,
+            self._protocol(predicted, truth, model),
+            calibrated.presence_now if calibrated else presence,
+            calibrated.score if calibrated else None,
+            [*([heads] if heads else []), *self._told(model, curve, absent)],
+            "as given" if model is None else CALIBRATED if curve else HEIGHT,
+        )
 
         names = done.write(
             folder, worst=self.worst, results=model is not None, then=self._next(model is not None, folder)
         )
         if self.save_pictures:
             with progress_bar("drawing", len(list(done.pictures()))) as advance:
-                predicted.skipped += save_pictures(done, folder / PICTURES, skip_bad=self.skip_bad, progress=advance)
+                predicted.skipped += save_pictures(
+                    done, folder / PICTURES, skip_bad=self.reading.skip_bad, progress=advance
+                )
         if self.json:
             from posewright.files import write_text
 
             write_text(self.json, done.dumps())
-        print(f"{_title(self.model)} on {words} of {self.data}")
+        print(f"{_title(self.model)} on {words}")
         print_table(done.rows(), f"PCK normalised by {measured.normaliser}.", strong=[-2, -1])
-        if protocol:
-            print_table(protocol.rows(), f"{protocol.to_json()['name']}; its rules are stated below.")
-        for line in done.statements():
+        if done.protocol:
+            print_table(done.protocol.rows(), f"{done.protocol.to_json()['name']}; its rules are stated below.")
+        for line in [*done.statements(), *measured.cautions()]:
             print(line)
         for line in predicted.skipped:
             print(f"left out: {line}")
+        if candidate is not None and calibrated is not None:
+            part = self.split or ""
+            self._store(
+                candidate, calibrated, candidate.warning(truth, self.data, part, held_out(self.model, self.data))
+            )
         more = f", {PICTURES}/" if self.save_pictures else ""
         print(f"\n{folder} holds {', '.join(names)}{more}; open {folder / REPORT}.")
         print(f"Next: {self._next(model is not None, folder)}")
         return 0
+
+    def _check(self, results: bool) -> None:
+        """Refuse options that do not go together, before anything long begins."""
+        if self.worst < 0 or self.negatives < 0 or (self.limit is not None and self.limit < 1):
+            raise PosewrightError("--worst and --negatives must not be below 0, nor --limit below 1")
+        if results and (self.flip or self.device != "auto" or self.batch_size != 16):
+            raise PosewrightError("is a results file: --flip, --device and --batch-size need a model", file=self.model)
+        if results and self.calibrate:
+            raise PosewrightError("is a results file: --calibrate needs a model with its checkpoint", file=self.model)
+        if self.calibrate and self.flip:
+            raise PosewrightError("--calibrate fits the score of one run, not of the average that --flip makes")
+        if self.calibrate_at is not None and not self.calibrate:
+            raise PosewrightError("--calibrate-at needs --calibrate")
+        if self.calibrate_at is not None and not 0 < self.calibrate_at < float("inf"):
+            raise PosewrightError(f"--calibrate-at is a PCK threshold above 0, not {self.calibrate_at:g}")
+
+    def _candidate(self, folder: Path) -> Candidate:
+        """The model to be calibrated; without torch, the command says that it needs it."""
+        from posewright.training.recalibration import Candidate
+
+        return Candidate.open(self.model, folder, self.device)
+
+    def _store(self, candidate: Candidate, found: Recalibrated, warning: str | None) -> None:
+        """Write the calibrated pair, and say what was gained."""
+        from posewright.reports.tables import print_table
+
+        print_table(found.score.rows(), f"Right: by {found.score.curve.meaning}. {found.score.words()}")
+        if found.presence:
+            before, after = found.presence
+            print(f"Presence was fitted anew as well: {before} before, {after} after, on crops it was not fitted to.")
+        if warning:
+            print(warning)
+        files, parity = candidate.write(found)
+        checked = "" if parity is None else f"; the model file's scores and points are the net's ({parity.crops} crops)"
+        print(f"calibrated: {', '.join(map(str, files))}{checked}.")
+        if parity is None:
+            print(f"No model file lies beside it: posewright export {files[0]} makes one.")
+
+    def _told(self, model: Predictor | None, curve: ScoreCurve | None, absent: Absent | None) -> list[str]:
+        """What score and presence are worth, one sentence each."""
+        if model is None:
+            return []
+        lines = [curve_meaning(curve)]
+        if self.flip and curve is not None:
+            lines.append(
+                "That is without --flip: averaged maps have lower peaks, and the same curve says less of them."
+            )
+        if absent is None and "presence" in model.info.outputs:
+            lines.append("Presence is not measured: too few crops without any object were asked for, or had room.")
+        return lines
+
+    def _absent(self, model: Predictor, truth: Annotations) -> Absent | None:
+        """What the model says of crops without any object, where it tells presence and there is room for such crops."""
+        from posewright.metrics.absence import LEAST, Absent, without_objects
+
+        if "presence" not in model.info.outputs or self.negatives < LEAST:
+            return None
+        empty = without_objects(truth, model.info.crop, self.negatives)
+        with progress_bar("crops without object", len(empty)) as advance:
+            return Absent.measure(model, empty, self.batch_size, advance)
 
     def _part(self, truth: Annotations) -> tuple[Annotations, str]:
         """The pictures to measure on, and which they are, in words."""
@@ -169,10 +273,15 @@ class Command:
         from posewright.metrics import run_model
         from posewright.metrics.running import objects_to_run
 
-        truth = truth.require_pictures(options.bad if self.skip_bad else None)
+        truth = truth.require_pictures(options.bad if self.reading.skip_bad else None)
         with progress_bar("evaluating", int(objects_to_run(truth).sum())) as advance:
             return run_model(
-                model, truth, flip=self.flip, batch_size=self.batch_size, skip_bad=self.skip_bad, progress=advance
+                model,
+                truth,
+                flip=self.flip,
+                batch_size=self.batch_size,
+                skip_bad=self.reading.skip_bad,
+                progress=advance,
             )
 
     def _protocol(
@@ -246,21 +355,6 @@ def _thresholds(text: str | None) -> list[float] | None:
     if not all(0 < value < float("inf") for value in values):
         raise PosewrightError(f"thresholds '{text}': each must be above 0")
     return sorted(set(values))
-
-
-def _sigmas(text: str, skeleton: Skeleton) -> tuple[float, ...]:
-    """What ``--sigmas`` says, one for each keypoint."""
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise PosewrightError(
-            f"sigmas '{text}' are not numbers", fix="Write them like 0.05 or 0.026,0.025,..."
-        ) from None
-    if not all(0 < value < float("inf") for value in values):
-        raise PosewrightError(f"sigmas '{text}': each must be above 0")
-    if len(values) not in (1, len(skeleton)):
-        raise PosewrightError(f"--sigmas has {len(values)} numbers; give one, or {len(skeleton)} for '{skeleton.name}'")
-    return tuple(values) if len(values) > 1 else tuple(values * len(skeleton))
 
 
 def _model(spec: str, device: str) -> Predictor:

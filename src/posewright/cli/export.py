@@ -21,7 +21,7 @@ class Command:
       posewright export runs/mine/model.safetensors -o hand.onnx
     """
 
-    model: tyro.conf.Positional[str]
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """A run's folder, a checkpoint (*.safetensors) or a shipped name."""
     to: Literal["onnx"] = "onnx"
     """Format of the file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -54,8 +55,8 @@ class Command:
         from posewright.reports.tables import print_table
         from posewright.training.config import crop_size
 
-        if self.margin is not None and not self.margin > 0:
-            raise PosewrightError(f"--margin must be above 0, not {self.margin}")
+        if self.margin is not None and not 0 < self.margin < math.inf:
+            raise PosewrightError(f"--margin must be a number above 0, not {self.margin}")
         check_folder(self.output)
         with progress_bar("import", 2) as advance:
             imported = import_weights(

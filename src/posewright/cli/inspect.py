@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from posewright.cli.reading import Reading, part_of
 from posewright.errors import PosewrightError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Command:
 
     Looks wrong: a picture that cannot be read or has another size than labelled, keypoints outside the picture or the
     box, boxes much larger or smaller than their keypoints, left and right in an order that few other objects have. These
-    are hints, not verdicts: nothing is dropped. Frames of videos are counted, but not looked at yet.
+    are hints, not verdicts: nothing is dropped.
 
     examples:
       posewright inspect labels.json
@@ -53,22 +53,11 @@ class Command:
     suspicious one, q to quit."""
     port: int = 0
     """Of that page; a free one unless given."""
-    format: str | None = None
-    """Format of the labels; found by itself unless given."""
-    images: Path | None = None
-    """Folder of the pictures, where they do not lie beside the labels."""
-    skeleton: str | None = None
-    """Shipped skeleton's name or skeleton files, where the labels do not say."""
-    flags: Literal["labelled", "hidden"] | None = None
-    """What a 1 in an LSP file's flags means, where the file does not tell."""
-    skip_bad: bool = False
-    """Leave records that cannot be used out and list them, instead of stopping at the first."""
+    reading: tyro.conf.OmitArgPrefixes[Reading] = field(default_factory=Reading)
 
     def run(self) -> int:
-        from posewright.annotations import ReadOptions, read_annotations
         from posewright.console import progress_bar
         from posewright.reports.inspection import inspect
-        from posewright.skeleton import load_skeleton
 
         if self.tiles < 0:
             raise PosewrightError(f"--tiles must not be below 0, but is {self.tiles}")
@@ -81,13 +70,11 @@ class Command:
         page = self.output or Path("inspection") / f"{self.data.resolve().stem}.html"
         if page.suffix.lower() not in (".html", ".htm"):
             raise PosewrightError("is no name of a page", file=page, fix="End it with .html")
-        skeleton = load_skeleton(self.skeleton) if self.skeleton else None
-        options = ReadOptions(skeleton, self.images, self.skip_bad, self.flags)
-        annotations = self._part(read_annotations(self.data, self.format, options))
+        options = self.reading.options()
+        annotations = part_of(self.reading.read(self.data, options), self.split, self.data)
         if self.browse:
             return self._browse(annotations)
-        still = sum(im.frame is None for im in annotations.images)
-        with progress_bar("reading pictures", 0 if self.quick else still) as advance:
+        with progress_bar("reading pictures", 0 if self.quick else len(annotations.images)) as advance:
             found = inspect(
                 annotations,
                 str(self.data),
@@ -116,16 +103,8 @@ class Command:
         browser = Browser(annotations, str(self.data), self.port)
         print(f"{len(annotations.images)} pictures at {browser.address}; q there or Ctrl-C here ends it.", flush=True)
         browser.serve()
-        print(f"Next: posewright inspect {shlex.quote(str(self.data))}")
+        print(f"Next: posewright inspect {self.reading.words(self.data)}")
         return 0
-
-    def _part(self, annotations: Annotations) -> Annotations:
-        if self.split == "all":
-            return annotations
-        if self.split not in annotations.splits:
-            there = f"its splits are {', '.join(sorted(annotations.splits))}" if annotations.splits else "it has none"
-            raise PosewrightError(f"has no split '{self.split}'; {there}", file=self.data)
-        return annotations.of_split(self.split)
 
     def _show(self, found: Inspected) -> None:
         from posewright.annotations.statistics import count_rows, keypoint_rows, size_rows
@@ -145,7 +124,7 @@ class Command:
             print(f"left out: {line}")
 
     def _next(self, found: Inspected) -> str:
-        data = shlex.quote(str(self.data))
+        data = self.reading.words(self.data)
         if found.twins:
             return f"posewright convert {data} -o split.json --split 0.9,0.1 --split-by similar"
         return f"posewright train --data {data}"

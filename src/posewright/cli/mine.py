@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+
+from posewright.cli.reading import Reading, part_of
 
 if TYPE_CHECKING:
     from posewright.annotations import Annotations
@@ -25,9 +27,9 @@ class Command:
       posewright mine runs/mine labels.json -o hard --threshold 20 --most 3
     """
 
-    model: tyro.conf.Positional[str]
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """A run's folder, a checkpoint (*.safetensors) or a shipped name."""
-    data: tyro.conf.Positional[str]
+    data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
     """Labels: a file or folder in any known format."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("hard")
     """Folder for hard.csv and worst.jpg."""
@@ -40,16 +42,9 @@ class Command:
     loss has above the least that is possible, from 1 at the median."""
     worst: int = 24
     """Pictures on the sheet."""
-    format: str | None = None
-    """Format of the labels; found by itself unless given."""
-    images: str | None = None
-    """Folder of the pictures, where they do not lie beside the labels."""
-    skeleton: str | None = None
-    """Shipped skeleton's name or skeleton files, where the labels do not say."""
-    skip_bad: bool = False
-    """Leave bad records out and list them, instead of stopping at the first."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to run the net."""
+    reading: tyro.conf.OmitArgPrefixes[Reading] = field(default_factory=Reading)
 
     def run(self) -> int:
         from posewright.console import progress_bar
@@ -76,23 +71,19 @@ class Command:
         shown = int((weights > 1).sum())
         print(f"{listed}: {shown} of {len(rows)} objects weigh more than 1; a pass shows {weights.sum():.0f} in all.")
         print(f"{sheet}: the worst, rings for the truth.")
-        print(f"Next: posewright train --data {self.data} --init {self.model} --hard {listed} -o runs/hard")
+        data = self.reading.words(self.data)
+        print(f"Next: posewright train --data {data} --init {self.model} --hard {listed} -o runs/hard")
         return 0
 
     def _labels(self, checkpoint: Checkpoint) -> Annotations:
         """The pictures to look at, split as the model's run split them."""
-        from posewright.errors import PosewrightError
         from posewright.training.config import TrainConfig
         from posewright.training.data import read_data
 
         own = checkpoint.training.get("config") or {}
         settings = {k: own[k] for k in ("val_share", "seed") if k in own}
-        read = {name: getattr(self, name) for name in ("data", "format", "images", "skeleton", "skip_bad")}
-        annotations, skipped = read_data(TrainConfig(**read, **settings))
+        read = vars(self.reading) | {"images": str(self.reading.images) if self.reading.images else None}
+        annotations, skipped = read_data(TrainConfig(data=self.data, **read, **settings))
         for line in skipped:
             print(f"left out: {line}")
-        if self.split == "all":
-            return annotations
-        if self.split not in annotations.splits:
-            raise PosewrightError(f"has no {self.split} split", file=self.data, fix="Take --split all")
-        return annotations.of_split(self.split)
+        return part_of(annotations, self.split, self.data)

@@ -85,7 +85,7 @@ class Command:
         """The pose of that number ``[K, 2]``, NaN where it lacks a keypoint."""
         import numpy as np
 
-        from posewright.skeleton import load_skeleton
+        from posewright.skeletons import load_skeleton
 
         wanted = load_skeleton(self.skeleton) if self.skeleton else None
         if path.suffix.lower() == ".jsonl":
@@ -109,7 +109,7 @@ def _predicted(
     import numpy as np
 
     from posewright.poses import Poses
-    from posewright.skeleton import load_skeleton
+    from posewright.skeletons import load_skeleton
 
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):

@@ -35,6 +35,7 @@ class Command(TrainConfig):
     """YAML file of settings, such as another run's config.yaml; options on the command line win over it."""
 
     def run(self) -> int:
+        from posewright.cli.reading import data_words
         from posewright.training.fit import fit
 
         settings = TrainConfig(**{f.name: getattr(self, f.name) for f in fields(TrainConfig)})
@@ -42,7 +43,8 @@ class Command(TrainConfig):
         own = run.checkpoint.training["config"]  # a resumed run's own settings apply
         print(f"\nPCK@{own['threshold']:g} {run.pck:.3f} on held-out pictures, after {run.seconds / 60:.1f} minutes.")
         print(f"{run.folder} holds model.safetensors (to go on from), model.onnx (to run), curves.png and metrics.csv.")
-        print(f"Next: posewright evaluate {run.folder} {own['data'] or 'DATA'} -o {run.folder}/evaluation")
+        data = data_words(own["data"] or "DATA", own)
+        print(f"Next: posewright evaluate {run.folder} {data} -o {run.folder}/evaluation")
         print(f"      posewright predict {run.folder} PICTURES -o out")
         return 0
 

@@ -22,7 +22,7 @@ NOISY = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")
 TOLERANCE = 0.01
 """How far a keypoint with a score above 0.1 may lie from the net's, in cells of the heat map."""
 TOLERANCE_TOLD = 0.01
-"""How far its covariance, as a share of its size, and its visibility may be from the net's."""
+"""How far its covariance, as a share of its size, its visibility and its calibrated score may be from the net's."""
 TOLERANCE_MAP = 0.01
 """How far its heat maps may be from the net's, as a share of their largest value. A net that has learned to stay silent may
 show no keypoint on the crops that are compared, but it always has maps."""
@@ -40,7 +40,7 @@ class Parity:
         worst_px: largest distance between keypoints whose score is above 0.1, in crop pixels.
         worst_map: largest difference between heat maps, as a share of the net's largest value on the crop.
         worst_told: largest difference between what else is told of those keypoints: of covariances as a share of their
-            size, of visibilities as it is; 0 where neither is.
+            size, of visibilities and calibrated scores as it is; 0 where none of them is.
         crops: how many crops were compared.
     """
 
@@ -68,6 +68,9 @@ def model_info(checkpoint: Checkpoint, outputs: tuple[str, ...] | None = None) -
         covariance_tail=None if checkpoint.covariance is None else checkpoint.covariance.tail,
         label_shift=checkpoint.net.config.label_shift,
         decoding=checkpoint.net.config.decoding,
+        calibrated=checkpoint.score_curve is not None,
+        calibration=checkpoint.score_curve.meaning if checkpoint.score_curve else "",
+        score_curve=checkpoint.score_curve,
     )
 
 
@@ -124,7 +127,7 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path, crops: np.ndarray | No
             what = f"the exported file's heat maps are off by {report.worst_map:.3f} of their largest value"
             raise PosewrightError(what, file=path)
         if not report.worst_told <= TOLERANCE_TOLD:
-            what = f"the exported file's covariance or visibility is off by {report.worst_told:.3f}"
+            what = f"the exported file's calibrated score, covariance or visibility is off by {report.worst_told:.3f}"
             raise PosewrightError(what, file=path)
     return report
 
@@ -141,7 +144,7 @@ def smooth_crops(height: int, width: int, count: int = 4) -> np.ndarray:
 def compare(net: DeployedNet, path: Path, crops: np.ndarray) -> Parity:
     """Run net and model file on the same crops ``uint8 [N, H, W, 3]`` and report how far they are apart.
 
-    Keypoints count whose score is above 0.1 and whose place the net's own maps settle: not those on a peak so flat that
+    Keypoints count whose peak is higher than 0.1 and whose place the net's own maps settle: not those on a peak so flat that
     rounding alone moves it by ``SETTLED``.
     """
     import onnxruntime
@@ -156,11 +159,14 @@ def compare(net: DeployedNet, path: Path, crops: np.ndarray) -> Parity:
         last = torch.from_numpy(maps[:, -1, : net.net.keypoints]).double()
         exact = net.net.points(last).numpy()
         rounded = np.linalg.norm(exact[..., :2] - points[..., :2], axis=-1)
-        sure = (points[..., 2] > 0.1) & (rounded < SETTLED * stride)
+        sure = (exact[..., 2] > 0.1) & (rounded < SETTLED * stride)
         off = np.linalg.norm(got["keypoints"][..., :2] - points[..., :2], axis=-1)[sure]
         worst_px = float(np.maximum(worst_px, off.max(initial=0)))
         apart = np.abs(got["heatmaps"] - maps).max() / max(np.abs(maps).max(), LEAST_MAP)
         worst_map = float(np.maximum(worst_map, apart))
+        if net.curve is not None:
+            apart = np.abs(got["keypoints"] - points)[..., 2][sure].max(initial=0)
+            worst_told = float(np.maximum(worst_told, apart))
         for name in net.outputs[3:]:
             size = true[name].max(-1, keepdims=True) if name == "covariance" else 1.0
             apart = (np.abs(got[name] - true[name]) / size)[sure].max(initial=0)

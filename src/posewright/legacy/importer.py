@@ -16,9 +16,11 @@ from posewright.legacy.hourglass import import_hourglass
 from posewright.legacy.keras_h5 import read_keras
 from posewright.models.base import HeatmapNet
 from posewright.models.checkpoint import Checkpoint, save_checkpoint
-from posewright.models.presets import Cpm, Hourglass, net_overrides
+from posewright.models.overrides import net_overrides
+from posewright.models.presets import Cpm, Hourglass
 from posewright.runtime.names import RUN_CHECKPOINT, RUN_MODEL
-from posewright.skeleton import Skeleton, builtin_skeletons, load_skeleton
+from posewright.skeleton import Skeleton
+from posewright.skeletons import BUILTIN, load_skeleton
 
 FORMATS = {
     "keras": "a Keras .h5 file of the hourglass system",
@@ -105,7 +107,7 @@ def import_weights(
         path: the file; of a TensorFlow checkpoint its name, one of its files or the folder it is alone in.
         format: one of :data:`FORMATS`; found by itself where None.
         size: (height, width) of the input in pixels; what the file or the system says where None.
-        skeleton: a shipped name or skeleton files (see :func:`posewright.skeleton.load_skeleton`); by the number of
+        skeleton: a shipped name or skeleton files (see :func:`posewright.skeletons.load_skeleton`); by the number of
             keypoints where None.
         margin: factor on a box before it is cropped; the system's own where None.
         as_published: decode by the system's own formula, to whole cells or pixels with their bias left in.
@@ -204,7 +206,7 @@ def _skeleton(wanted: str | None, count: int, known: dict[int, str], path: Path)
         return skeleton, ()
     if count in known:
         line = f"The file does not name its {count} keypoints: taken to be {known[count]}. --skeleton says otherwise."
-        return builtin_skeletons()[known[count]], (line,)
+        return BUILTIN[known[count]], (line,)
     names = tuple(f"keypoint_{i}" for i in range(1, count + 1))
     line = f"The file does not name its {count} keypoints: called keypoint_1 and so on. --skeleton names them."
     return Skeleton(f"imported-{count}", names), (line,)

@@ -95,7 +95,21 @@ def _texts(attributes: Any, name: str) -> list[str] | None:
     return [t.decode("utf-8", "replace") if isinstance(t, bytes) else str(t) for part in parts for t in np.ravel(part)]
 
 
+def _stay_inside(group: Any, name: str, path: Path) -> None:
+    """Refuse a name on whose way lies a link to another file, before it is followed: that may be a pipe that never ends."""
+    import h5py
+
+    parts = name.strip("/").split("/")
+    for i in range(len(parts)):
+        link = group.get("/".join(parts[: i + 1]), getlink=True)
+        if isinstance(link, (h5py.ExternalLink, h5py.SoftLink)):
+            raise PosewrightError(f"keeps '{name}' in another file or place", file=path)
+        if link is None:
+            return
+
+
 def _weight_names(group: Any, name: str, path: Path) -> list[str]:
+    _stay_inside(group, name, path)
     layer = group.get(name)
     names = _texts(layer.attrs, "weight_names") if hasattr(layer, "get") else None
     if names is None:
@@ -105,6 +119,7 @@ def _weight_names(group: Any, name: str, path: Path) -> list[str]:
 
 def _weight(layer: Any, name: str, full: str, path: Path) -> Any:
     """The dataset of one weight, of which nothing is read yet."""
+    _stay_inside(layer, full, path)
     found = layer.get(full)
     if getattr(found, "size", None) is None:
         raise PosewrightError(f"lacks the weight '{full}'", file=path, record=f"layer '{name}'")
@@ -113,7 +128,7 @@ def _weight(layer: Any, name: str, full: str, path: Path) -> Any:
             f"'{full}' is {found.dtype} {list(found.shape)}, no weight of a net", file=path, record=f"layer '{name}'"
         )
     # HDF5 lets a dataset be another file, or any other file's bytes.
-    if found.external or found.is_virtual or found.file.filename != layer.file.filename:
+    if found.external or found.is_virtual:
         raise PosewrightError(f"keeps '{full}' in another file", file=path, record=f"layer '{name}'")
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError
+from posewright.legacy.keras_h5 import MOST_TOGETHER
 
 ENDINGS = (".index", ".meta", ".data-00000-of-00001")
 """The files of one checkpoint; what stands before is its name."""
@@ -51,8 +53,8 @@ def read_checkpoint(prefix: Path) -> dict[str, NDArray[Any]]:
         raise PosewrightError(what, file=prefix, fix="pip install tensorflow-cpu") from None
     try:
         return variables(load_checkpoint(str(prefix)))
-    except PosewrightError:
-        raise
+    except PosewrightError as error:
+        raise PosewrightError(error.what, file=prefix) from None
     except Exception as error:
         # TensorFlow's errors are classes of its own, of many kinds.
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
@@ -63,4 +65,8 @@ def variables(reader: Reader) -> dict[str, NDArray[Any]]:
     """The pose machine's variables that a reader knows; what training adds to a checkpoint is left out."""
     endings = ("/kernel", "/bias", "/weights", "/biases")
     names = [n for n in reader.get_variable_to_shape_map() if n.startswith(("sub_stages/", "stage_"))]
-    return {name: np.asarray(reader.get_tensor(name)) for name in names if name.endswith(endings)}
+    names = [name for name in names if name.endswith(endings)]
+    shapes = reader.get_variable_to_shape_map()
+    if sum(math.prod(shapes[name]) for name in names) > MOST_TOGETHER:
+        raise PosewrightError("claims more numbers than any such net has")
+    return {name: np.asarray(reader.get_tensor(name)) for name in names}

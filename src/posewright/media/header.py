@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -9,6 +10,9 @@ from posewright.errors import PosewrightError
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """JPEG markers whose segment holds the size (SOF0 to SOF15 without the tables among them)."""
+
+LARGEST = 1 << 20
+"""Pixels along a side; the largest that OpenCV decodes."""
 
 
 def picture_size(path: str | Path) -> tuple[int, int]:
@@ -21,22 +25,38 @@ def picture_size(path: str | Path) -> tuple[int, int]:
     """
     try:
         with Path(path).open("rb") as file:
-            magic = file.read(8)
-            if magic.startswith(b"\xff\xd8\xff"):
-                found = _jpeg(file)
-            elif magic == b"\x89PNG\r\n\x1a\n":
-                found = _png(file)
-            else:
-                return _decoded(path)
-    except FileNotFoundError:
-        raise PosewrightError("does not exist", file=path) from None
+            known, found = _stored(file)
+    except (FileNotFoundError, NotADirectoryError):
+        from posewright.media.pictures import picture_bytes
+
+        known, found = _stored(io.BytesIO(picture_bytes(path)))
     except OSError as error:
         raise PosewrightError(error.strerror or "cannot be read", file=path) from None
+    if not known:
+        return _decoded(path)
     if found is None:
         what, fix = "is cut short: the picture's size is missing", "Fetch or export the file again"
         raise PosewrightError(what, file=path, fix=fix)
     (width, height), orientation = found
+    if not (0 < width <= LARGEST and 0 < height <= LARGEST):
+        raise PosewrightError(f"is damaged: it claims to have {width} x {height} pixels", file=path)
     return (height, width) if orientation >= 5 else (width, height)
+
+
+def is_upright(data: bytes) -> bool:
+    """Whether any program shows the bytes of a JPEG or PNG file as they are stored; False of other formats."""
+    known, found = _stored(io.BytesIO(data))
+    return known and found is not None and found[1] == 1
+
+
+def _stored(file: BinaryIO) -> tuple[bool, tuple[tuple[int, int], int] | None]:
+    """Whether a file is JPEG or PNG, and then its stored size and its orientation; None where it ends before them."""
+    magic = file.read(8)
+    if magic.startswith(b"\xff\xd8\xff"):
+        return True, _jpeg(file)
+    if magic == b"\x89PNG\r\n\x1a\n":
+        return True, _png(file)
+    return False, None
 
 
 def exif_orientation(exif: bytes) -> int:

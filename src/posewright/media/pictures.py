@@ -37,7 +37,7 @@ def read_picture(path: str | Path) -> Picture:
     over white; of an animation the first frame is taken.
 
     Args:
-        path: a JPEG, PNG, WebP, BMP, TIFF, GIF, JPEG 2000 or PNM file.
+        path: a JPEG, PNG, WebP, BMP, TIFF, GIF, JPEG 2000 or PNM file, or one inside a shard (:func:`picture_bytes`).
 
     Returns:
         ``uint8 [H, W, 3]`` RGB.
@@ -45,15 +45,28 @@ def read_picture(path: str | Path) -> Picture:
     Raises:
         PosewrightError: where the file is missing, empty, cut short or no picture.
     """
+    return decode_picture(picture_bytes(path), path)
+
+
+def picture_bytes(path: str | Path) -> bytes:
+    """The content of a picture file, or of one inside a shard of a packed set (``shards/000000.tar/00000012.jpg``).
+
+    Raises:
+        PosewrightError: where it is missing or cannot be read.
+    """
+    path = Path(path)
+    if path.parent.suffix == ".tar" and not path.parent.is_dir():
+        from posewright.media.shards import read_member
+
+        return read_member(path)
     try:
-        data = Path(path).read_bytes()
+        return path.read_bytes()
     except IsADirectoryError:
         raise PosewrightError("is a folder, not a picture", file=path) from None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise PosewrightError("does not exist", file=path) from None
     except OSError as error:
         raise PosewrightError(error.strerror or "cannot be read", file=path) from None
-    return decode_picture(data, path)
 
 
 def decode_picture(data: bytes, name: str | Path = "picture") -> Picture:

@@ -179,7 +179,7 @@ def video_info(path: str | Path) -> VideoInfo:
     Raises:
         PosewrightError: where it is missing or no video.
     """
-    with _opened(path) as container:
+    with open_video(path) as container:
         stream = container.streams.video[0]
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         return VideoInfo(int(stream.frames or 0), rate)
@@ -195,15 +195,14 @@ def video_frames(path: str | Path) -> Iterator[Frame]:
 
     path = Path(path)
     count, start = 0, None
-    with _opened(path) as container:
+    with open_video(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         try:
             for frame in container.decode(stream):
                 seconds = frame.time if frame.time is not None else count / float(stream.average_rate or 25)
                 start = seconds if start is None else start
-                image = np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
-                yield Frame(image, path, count, max(0.0, seconds - start))
+                yield Frame(frame_picture(frame), path, count, max(0.0, seconds - start))
                 count += 1
         except av.error.FFmpegError as error:
             raise PosewrightError(f"is damaged at frame {count}: {error.strerror}", file=path) from None
@@ -214,7 +213,17 @@ def video_frames(path: str | Path) -> Iterator[Frame]:
             raise PosewrightError("holds no frame", file=path)
 
 
-def _opened(path: str | Path) -> Any:
+def frame_picture(frame: Any) -> NDArray[np.uint8]:
+    """A decoded ``av.VideoFrame`` as ``uint8 [H, W, 3]`` RGB, turned as its file says."""
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
+
+
+def open_video(path: str | Path) -> Any:
+    """The open ``av`` container of a file with a video stream, to be closed by the caller.
+
+    Raises:
+        PosewrightError: where it is missing or no video.
+    """
     import av
 
     path = Path(path)

@@ -15,8 +15,10 @@ from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError
 from posewright.metrics.average_precision import AveragePrecision, Detections, average_precision
 from posewright.metrics.calibration import Uncertainty
+from posewright.metrics.interval import FEW, caution, share_interval
 from posewright.metrics.normalise import normaliser_lengths
 from posewright.metrics.pck import PckResult, distances, normalised_distances, pck_of_distances
+from posewright.metrics.reliability import CONVENTION, Reliability, reliability
 from posewright.skeleton import Normaliser, Skeleton
 
 Array = NDArray[np.float64]
@@ -28,6 +30,13 @@ CURVE_END = 0.5
 def default_thresholds(normaliser: Normaliser) -> tuple[float, ...]:
     """The thresholds reported unless told otherwise; 0.5 is customary by the head and in the hourglass system."""
     return (0.1, 0.2, 0.5) if normaliser.kind in ("head", "hourglass") else (0.05, 0.1, 0.2)
+
+
+def usual_threshold(normaliser: Normaliser, thresholds: Sequence[float]) -> float:
+    """Of the thresholds asked for, the one that a keypoint is called right by: 0.1 of a whole face or box, 0.2 of a part of
+    the object; the middle one where that is not among them."""
+    usual = 0.1 if normaliser.kind in ("outer_eye_corners", "box", "diagonal", "box_area") else 0.2
+    return usual if usual in thresholds else sorted(thresholds)[len(thresholds) // 2]
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,9 @@ class Evaluation:
         lengths: ``[N]`` pixels, NaN where left out.
         sizes: ``[N]`` pixels, the longer side of each object's box.
         pck: one result for each threshold.
+        visible: ``[N, K]``: which keypoints are labelled visible.
+        picture: ``[N]``: which picture each object is on.
+        score: what was said of the keypoints against whether they were right; None where no scores were given.
         uncertainty: what the model said of its errors, against the labels; None where it said nothing.
         average_precision: COCO's AP and AR; None where the skeleton has no sigmas or no detections were given.
     """
@@ -62,6 +74,9 @@ class Evaluation:
     lengths: Array
     sizes: Array
     pck: tuple[PckResult, ...]
+    visible: NDArray[np.bool_]
+    picture: NDArray[np.int64]
+    score: Reliability | None = None
     uncertainty: Uncertainty | None = None
     average_precision: AveragePrecision | None = None
 
@@ -85,7 +100,8 @@ class Evaluation:
         ``PCK@t`` is the share of all labelled keypoints (micro), ``mean_PCK@t`` the mean over keypoint names (macro),
         ``AUC@0.5`` the exact area under the PCK curve from 0 to 0.5 over 0.5, ``NME`` the mean over objects of the mean
         distance over the length; ``mean_error_px`` and ``median_error_px`` are over all predicted keypoints, those of
-        objects without a length too. Of a model that tells its covariance or visibility, the figures of
+        objects without a length too. Where scores were given, ``score_ECE``, ``score_Brier`` and ``score_AUC`` of
+        :mod:`posewright.metrics.reliability`. Of a model that tells its covariance or visibility, the figures of
         :attr:`posewright.metrics.calibration.Uncertainty.metrics` as well; where detections were given and the skeleton has
         sigmas, those of :attr:`posewright.metrics.average_precision.AveragePrecision.metrics`.
         """
@@ -98,6 +114,7 @@ class Evaluation:
         pixels = self.distance[np.isfinite(self.distance)]
         found["mean_error_px"] = _mean(pixels)
         found["median_error_px"] = float(np.median(pixels)) if len(pixels) else math.nan
+        found |= self.score.figures if self.score else {}
         found |= self.average_precision.metrics if self.average_precision else {}
         return found | (self.uncertainty.metrics if self.uncertainty else {})
 
@@ -116,6 +133,25 @@ class Evaluation:
         return rows
 
     @property
+    def intervals(self) -> tuple[tuple[float, float], ...]:
+        """The 95 % interval of each threshold's PCK, see :func:`posewright.metrics.interval.share_interval`."""
+        normalised = self.normalised
+        counts = ~np.isnan(normalised)
+        _, place = np.unique(self.picture, return_inverse=True)
+        n = np.bincount(place, counts.sum(1))
+        with np.errstate(invalid="ignore"):
+            hits = [np.bincount(place, (normalised <= t).sum(1), len(n)) for t in self.thresholds]
+        return tuple(share_interval(h, n) for h in hits)
+
+    def cautions(self) -> list[str]:
+        """What to say where the figures are of few objects; nothing where they are not."""
+        if self.n_objects >= FEW:
+            return []
+        t = usual_threshold(self.normaliser, self.thresholds)
+        i = self.thresholds.index(t)
+        return [caution(f"PCK@{t:g}", self.pck[i].total, *self.intervals[i], self.n_objects)]
+
+    @property
     def n_keypoints(self) -> int:
         """Keypoints that count, with or without a length."""
         return int((~np.isnan(self.distance)).sum())
@@ -128,6 +164,9 @@ class Evaluation:
         lines = [
             f"PCK@t: share of all labelled keypoints within t x the normaliser (distance <= t x length); {counted}.",
             f"Normaliser: {describe(self.normaliser)}.",
+            "Intervals of PCK: 95 %, Wilson's for the effective number of keypoints, since those of one picture go together.",
+            f"AUC: area under the PCK curve from 0 to {CURVE_END:g}, over {CURVE_END:g}. NME: mean over objects of the mean "
+            "distance over the normaliser. Mean of keypoints: each name weighs alike, however often it is labelled.",
         ]
         if self.n_left_out:
             why = "no head size is labelled"
@@ -144,6 +183,7 @@ class Evaluation:
             lines.append(
                 f"{partial} keypoints have no prediction: misses in PCK, absent from errors in px and from NME."
             )
+        lines += [CONVENTION, self.score.claim()] if self.score else []
         lines += self.average_precision.conventions() if self.average_precision else []
         return lines + (self.uncertainty.conventions() if self.uncertainty else [])
 
@@ -162,6 +202,12 @@ class Evaluation:
             "visible_only": self.visible_only,
             "skeleton": self.skeleton.name,
             "thresholds": list(self.thresholds),
+            "intervals": {
+                f"PCK@{t:g}": [_number(low), _number(high)]
+                for t, (low, high) in zip(self.thresholds, self.intervals, strict=True)
+            },
+            "cautions": self.cautions(),
+            "reliability": {"score": self.score.to_json()} if self.score else {},
             "conventions": self.conventions(),
             "curve": {"threshold": [round(float(t), 6) for t in thresholds], "PCK": [_number(v) for v in values]},
         }
@@ -195,6 +241,8 @@ def evaluate(
     tail: float | None = None,
     visibility: ArrayLike | None = None,
     detections: Detections | None = None,
+    score: ArrayLike | None = None,
+    score_at: float | None = None,
 ) -> Evaluation:
     """Measure predictions against annotations.
 
@@ -209,6 +257,9 @@ def evaluate(
         tail: of the law that its errors follow, see :mod:`posewright.metrics.calibration`; None for the normal one.
         visibility: ``[N, K]`` in 0..1 that the model told, NaN likewise.
         detections: all that was found on the pictures, for AP and AR where the skeleton has sigmas.
+        score: ``[N, K]`` of the predictions, NaN likewise. Where some are outside 0..1 they claim no share, and are not held
+            against one.
+        score_at: the PCK threshold by which a keypoint is right, for that; see :func:`usual_threshold` where None.
 
     Raises:
         PosewrightError: where no labelled keypoint is left to measure by, or a threshold is not a number above 0.
@@ -235,6 +286,7 @@ def evaluate(
         counted = np.where(counts[..., None], labels, 0)
         names, normal = truth.skeleton.keypoints, math.inf if tail is None else tail
         uncertainty = Uncertainty.measure(names, pred_xy, counted, covariance, normal, visibility)
+    at = score_at or usual_threshold(normaliser, wanted)
     return Evaluation(
         truth.skeleton,
         normaliser,
@@ -248,11 +300,26 @@ def evaluate(
         lengths=lengths,
         sizes=(truth.boxes[:, 2:] - truth.boxes[:, :2]).max(1, initial=0),
         pck=tuple(pck_of_distances(normalised, t) for t in wanted),
+        visible=labels[..., 2] == 2,
+        picture=truth.image,
+        score=None if score is None else _score_reliability(np.asarray(score, float), normalised, at, normaliser),
         uncertainty=uncertainty,
         average_precision=None
         if detections is None or not truth.skeleton.sigmas
         else average_precision(detections, truth),
     )
+
+
+def _score_reliability(score: Array, normalised: Array, at: float, normaliser: Normaliser) -> Reliability | None:
+    """The scores ``[N, K]`` of what counts and was predicted against whether it was right."""
+    said = np.where(np.isfinite(normalised), score, np.nan)
+    seen = said[np.isfinite(said)]
+    if not len(seen) or seen.min() < 0 or seen.max() > 1:
+        return None
+    with np.errstate(invalid="ignore"):
+        return reliability(
+            said, normalised <= at, "score", f"the share of keypoints right by PCK@{at:g} ({normaliser})"
+        )
 
 
 def describe(normaliser: Normaliser) -> str:

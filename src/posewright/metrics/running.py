@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError
+from posewright.media.labelled import picture_source
 from posewright.metrics.results import Predicted
 from posewright.poses import Poses
 from posewright.skeleton import Skeleton
+
+Result = TypeVar("Result")
 
 
 class Model(Protocol):
@@ -52,10 +55,11 @@ def run_model(
     """
     order = keypoint_order(model.skeleton, truth.skeleton)
     result = Predicted.nothing(len(truth), len(truth.skeleton))
-    bad: list[int] = []
 
-    def keep(image: int, objects: NDArray[np.int64], poses: Poses) -> None:
-        _check_size(truth, image, poses)
+    def run(pictures: Sequence[Any], boxes: Sequence[ArrayLike]) -> list[Poses]:
+        return model.predict_batch(pictures, boxes, flip=flip, batch_size=batch_size)
+
+    def keep(objects: NDArray[np.int64], poses: Poses) -> None:
         result.xy[objects], result.score[objects] = poses.xy[:, order], poses.score[:, order]
         result.presence[objects] = poses.presence
         for name, width in (("covariance", (3,)), ("visibility", ())):
@@ -66,26 +70,66 @@ def run_model(
                 setattr(result, name, np.full((*result.score.shape, *width), np.nan))
             getattr(result, name)[objects] = told[:, order]
 
-    for chunk in _chunks(truth, batch_size):
-        try:
-            for (image, objects), poses in zip(chunk, _predict(model, truth, chunk, flip, batch_size), strict=True):
-                keep(image, objects, poses)
-        except PosewrightError:
-            if not skip_bad:
-                raise
-            for image, objects in chunk:  # one at a time, to find the bad one
-                try:
-                    keep(image, objects, _predict(model, truth, [(image, objects)], flip, batch_size)[0])
-                except PosewrightError as error:
-                    bad.append(image)
-                    result.skipped.append(str(error))
-        if progress:
-            progress(sum(len(objects) for _, objects in chunk))
+    bad, result.skipped = over_objects(
+        truth, run, keep, lambda poses: poses, batch_size=batch_size, skip_bad=skip_bad, progress=progress
+    )
     if not bad:
         return result, truth
     images = np.ones(len(truth.images), bool)
     images[bad] = False
     return result.objects(images[truth.image]), truth.subset(images)
+
+
+def over_objects(
+    truth: Annotations,
+    run: Callable[[Sequence[Any], Sequence[ArrayLike]], list[Result]],
+    keep: Callable[[NDArray[np.int64], Result], None],
+    poses_of: Callable[[Result], Poses],
+    *,
+    batch_size: int,
+    skip_bad: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[list[int], list[str]]:
+    """Run something on every labelled object of a set, a few batches' pictures at a time.
+
+    Args:
+        truth: the labels; see :func:`objects_to_run`.
+        run: from pictures and the boxes on each to one result a picture.
+        keep: is given the objects of a picture, and its result.
+        poses_of: what of a result knows the picture's size.
+        batch_size, skip_bad, progress: as :func:`run_model` has them.
+
+    Returns:
+        The pictures that could not be used, and one line for each.
+
+    Raises:
+        PosewrightError: where a picture cannot be used and ``skip_bad`` is not set.
+    """
+    bad: list[int] = []
+    lines: list[str] = []
+
+    def part(chunk: Chunk) -> None:
+        pictures = [picture_source(truth, image) for image, _ in chunk]
+        results = run(pictures, [truth.boxes[objects] for _, objects in chunk])
+        for (image, objects), found in zip(chunk, results, strict=True):
+            _check_size(truth, image, poses_of(found))
+            keep(objects, found)
+
+    for chunk in _chunks(truth, batch_size):
+        try:
+            part(chunk)
+        except PosewrightError:
+            if not skip_bad:
+                raise
+            for image, objects in chunk:  # one at a time, to find the bad one
+                try:
+                    part([(image, objects)])
+                except PosewrightError as error:
+                    bad.append(image)
+                    lines.append(str(error))
+        if progress:
+            progress(sum(len(objects) for _, objects in chunk))
+    return bad, lines
 
 
 def keypoint_order(model: Skeleton, truth: Skeleton) -> list[int]:
@@ -130,20 +174,6 @@ def _chunks(truth: Annotations, batch_size: int) -> Iterator[Chunk]:
             chunk, count = [], 0
     if chunk:
         yield chunk
-
-
-def _predict(model: Model, truth: Annotations, chunk: Chunk, flip: bool, batch_size: int) -> list[Poses]:
-    for image, _ in chunk:
-        if truth.images[image].frame is not None:
-            raise PosewrightError(
-                "is a frame of a video, which is not evaluated",
-                file=truth.source or None,
-                record=f"image '{truth.images[image].path}', frame {truth.images[image].frame}",
-                fix="Write the frames as pictures first",
-            )
-    pictures = [truth.image_path(image) for image, _ in chunk]
-    boxes = [truth.boxes[objects] for _, objects in chunk]
-    return model.predict_batch(pictures, boxes, flip=flip, batch_size=batch_size)
 
 
 def _check_size(truth: Annotations, image: int, poses: Poses) -> None:

@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from posewright.errors import PosewrightError
 from posewright.metrics.oks import oks
-from posewright.skeleton import Skeleton, side_of
+from posewright.sides import side_of
+from posewright.skeleton import Skeleton
 
 Array = NDArray[np.float64]
 

@@ -18,6 +18,7 @@ from posewright.geometry import CropRule
 from posewright.models.base import HeatmapNet
 from posewright.models.peaks import PeakCovariance
 from posewright.models.presets import build_net, net_config
+from posewright.score import ScoreCurve
 from posewright.skeleton import Skeleton
 
 FORMAT_VERSION = 1
@@ -37,6 +38,7 @@ class Checkpoint:
         training: settings of the run that made it, its data and history, as plain JSON values.
         metrics: measured figures by name, each with its "value" and the conventions it was measured by.
         terms: terms of the training data, in words.
+        score_curve: what makes a peak's height a calibrated score; None where the height is the score.
     """
 
     net: HeatmapNet
@@ -48,6 +50,7 @@ class Checkpoint:
     metrics: dict[str, Any] = field(default_factory=dict)
     terms: str = ""
     covariance: PeakCovariance | None = None
+    score_curve: ScoreCurve | None = None
 
 
 def join_terms(own: str, inherited: str, origin: str) -> str:
@@ -76,6 +79,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, *, half: bool = Fa
         "preset": checkpoint.preset,
         "presence": list(checkpoint.presence),
         "covariance": None if checkpoint.covariance is None else checkpoint.covariance.to_dict(),
+        "score_curve": None if checkpoint.score_curve is None else checkpoint.score_curve.to_dict(),
         "training": checkpoint.training,
         "metrics": checkpoint.metrics,
         "terms": checkpoint.terms,
@@ -122,6 +126,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         covariance = None if fitted is None else PeakCovariance.from_dict(fitted)
         if covariance is not None and len(covariance.level) != len(skeleton):
             raise ValueError("a covariance of other keypoints")
+        fitted = header.get("score_curve")
+        score_curve = None if fitted is None else ScoreCurve.from_dict(fitted, len(skeleton))
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, PosewrightError):
             raise PosewrightError(error.what, file=path, fix=error.fix) from None
@@ -143,4 +149,21 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         header.get("metrics") or {},
         str(header.get("terms") or ""),
         covariance,
+        score_curve,
     )
+
+
+def stored_as_half(path: str | Path) -> bool:
+    """Whether a checkpoint's floating-point weights are stored as fp16.
+
+    Raises:
+        PosewrightError: where the file is no safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            kinds = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError):
+        raise PosewrightError("is not a safetensors file, or was cut short", file=path) from None
+    return "F16" in kinds and "F32" not in kinds

@@ -16,13 +16,15 @@ from posewright.errors import PosewrightError
 from posewright.files import write_text
 from posewright.geometry import CropRule, Similarity
 from posewright.metrics import Evaluation, Predicted
-from posewright.metrics.evaluation import describe, object_means
+from posewright.metrics.evaluation import object_means, usual_threshold
 from posewright.metrics.hourglass import HourglassPck
 from posewright.metrics.mpii import MpiiPckh
+from posewright.metrics.reliability import Reliability
 from posewright.metrics.results import image_id
 from posewright.metrics.running import objects_to_run
+from posewright.metrics.score_fit import Calibrated
 from posewright.poses import Poses
-from posewright.reports.html import Report
+from posewright.reports.evaluation_page import evaluation_page
 from posewright.reports.plots import keypoint_bars, pck_curve
 
 RESULTS, CURVE, BARS, WORST, REPORT = "results.json", "pck_curve.png", "keypoints.png", "worst.jpg", "report.html"
@@ -42,6 +44,11 @@ class Evaluated:
         model: what the predictions are from, in words.
         data: what they are measured on, in words.
         protocol: the table of another system's rules, where asked for.
+        presence: the presence told of crops with and without an object; None where that was not measured.
+        calibrated: the score's new curve, where one was fitted; then the predictions' scores are by it, and the evaluation's
+            are of the pictures that it was not fitted to.
+        said: what else is to be stated, one sentence each.
+        score_kind: what the scores are, in a few words.
     """
 
     evaluation: Evaluation
@@ -50,6 +57,10 @@ class Evaluated:
     model: str
     data: str
     protocol: MpiiPckh | HourglassPck | None = None
+    presence: Reliability | None = None
+    calibrated: Calibrated | None = None
+    said: Sequence[str] = ()
+    score_kind: str = "as given"
 
     def rows(self) -> list[dict[str, Any]]:
         """The table: one row a keypoint, then all of them, then the mean over keypoints."""
@@ -74,15 +85,32 @@ class Evaluated:
         if "visibility_AUC" in metrics:
             accuracy, area = (_text(metrics[f"visibility_{name}"]) for name in ("accuracy", "AUC"))
             auc += f" Visible or hidden: {accuracy} right, AUC {area}."
+        low, high = e.intervals[e.thresholds.index(self.right_at)]
+        pck = f"PCK@{self.right_at:g} {_text(metrics[f'PCK@{self.right_at:g}'])} (95 % interval {_text(low)} to {_text(high)})"
         found = [f"{e.average_precision}."] if e.average_precision else []
+        sure = [f"{r.what.capitalize()}: {r}." for r in (e.score, self.presence) if r is not None]
         own = self.protocol.conventions() if self.protocol else []
-        return [auc, *found, f"{self.counts()}.", *e.conventions(), *own, *self.predicted.notes]
+        own += [self.presence.claim()] if self.presence else []
+        return [
+            *(f"{pck}. {auc}", *found, *sure, f"{self.counts()}."),
+            *(*e.conventions(), *own, *self.said, *self.predicted.notes),
+        ]
+
+    @property
+    def right_at(self) -> float:
+        """The threshold that charts show."""
+        return usual_threshold(self.evaluation.normaliser, self.evaluation.thresholds)
 
     def dumps(self) -> str:
         """All figures as the text that ``--json`` writes."""
-        if self.protocol is None:
-            return self.evaluation.dumps()
-        record = self.evaluation.to_json() | {"protocol": self.protocol.to_json()}
+        record = self.evaluation.to_json()
+        if self.presence is not None:
+            record["reliability"] |= {"presence": self.presence.to_json()}
+        if self.calibrated is not None:
+            fitted = {"curve": self.calibrated.curve.to_dict(), "before": self.calibrated.before.to_json()}
+            record["calibration"] = fitted | {"after": self.calibrated.after.to_json()}
+        if self.protocol is not None:
+            record["protocol"] = self.protocol.to_json()
         return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
     def coco_results(self) -> list[dict[str, Any]]:
@@ -118,7 +146,7 @@ class Evaluated:
             ``uint8 [H, W, 3]`` RGB, None where none of the pictures can be read; and why some are missing from it.
         """
         from posewright.media.drawing import contact_sheet
-        from posewright.media.pictures import read_picture
+        from posewright.media.labelled import picture_of
         from posewright.warp import warp
 
         means = object_means(self.evaluation.normalised, keep_empty=True)
@@ -127,21 +155,22 @@ class Evaluated:
         for i in self.evaluation.worst(count):
             image = int(self.truth.image[i])
             try:
-                picture = read_picture(self.truth.image_path(image))
+                picture = picture_of(self.truth, image)
             except PosewrightError as error:
                 missing.append(str(error))
                 continue
             place = TILE.similarity(self.truth.boxes[i])
             tiles.append(self._drawn(warp(picture, place, TILE), [i], place))
             size = f"{means[i]:.2f}" if np.isfinite(means[i]) else f"{pixels[i]:.0f} px"
-            captions.append(f"{size}  {Path(self.truth.images[image].path).name}")
+            captions.append(f"{size}  {self.truth.images[image].name}")
         return (contact_sheet(tiles, captions, columns=4) if tiles else None), missing
 
     def pictures(self) -> Iterator[tuple[str, int]]:
         """(path under the pictures' folder, index) of every picture with an object; no two paths are the same."""
         seen: set[str] = set()
         for image in np.unique(self.truth.image[objects_to_run(self.truth)]):
-            path = Path(self.truth.images[image].path)
+            im = self.truth.images[image]
+            path = Path(im.path) if im.frame is None else Path(im.path).with_suffix("") / f"{im.frame:06d}.png"
             name = path.with_suffix(".jpg").as_posix()
             if name.lower() in seen:
                 name = f"{path.as_posix()}.jpg"
@@ -154,10 +183,10 @@ class Evaluated:
         Raises:
             PosewrightError: where the picture cannot be read.
         """
-        from posewright.media.pictures import read_picture
+        from posewright.media.labelled import picture_of
 
         objects = np.flatnonzero((self.truth.image == image) & objects_to_run(self.truth))
-        return self._drawn(read_picture(self.truth.image_path(image)), objects, Similarity.identity())
+        return self._drawn(picture_of(self.truth, image), objects, Similarity.identity())
 
     def _drawn(
         self, picture: NDArray[np.uint8], objects: Sequence[int] | NDArray[Any], place: Similarity
@@ -201,39 +230,17 @@ class Evaluated:
             write_text(folder / RESULTS, json.dumps(self.coco_results(), allow_nan=False))
             names.insert(0, RESULTS)
         pck_curve({self.model: e.curve()}, folder / CURVE, normaliser=e.normaliser.kind, marks=e.thresholds)
-        at = 0.2 if 0.2 in e.thresholds else e.thresholds[-1]
+        at = self.right_at
         bars = {name: row[f"PCK@{at:g}"] for name, row in e.by_keypoint.items()}
         keypoint_bars(bars, folder / BARS, title=f"PCK@{at:g} by keypoint")
         if sheet is not None:
             write_picture(folder / WORST, sheet, quality=90)
             names.append(WORST)
-        report = self._report(folder, sheet is not None, missing)
+        report = evaluation_page(self, folder / WORST if sheet is not None else None, missing)
         if then:
             report.heading("Next").code(then)
         report.write(folder / REPORT)
         return [*names, REPORT]
-
-    def _report(self, folder: Path, sheet: bool, missing: list[str]) -> Report:
-        e, metrics = self.evaluation, self.evaluation.metrics
-        tiles: dict[str, Any] = {f"PCK@{t:g}": metrics[f"PCK@{t:g}"] for t in e.thresholds}
-        tiles |= {"NME": metrics["NME"], "median error, px": _text(metrics["median_error_px"], 2)}
-        report = Report(f"Evaluation of {self.model}").lead(f"Measured on {self.data}: {self.counts()}.").tiles(tiles)
-        report.heading("By keypoint").table(self.rows(), f"PCK normalised by {e.normaliser}.", strong=[-2, -1])
-        if self.protocol:
-            report.heading(self.protocol.to_json()["name"]).table(
-                self.protocol.rows(), " ".join(self.protocol.conventions())
-            )
-        report.figure(folder / BARS, "", width=640)
-        report.heading("PCK curve").figure(folder / CURVE, f"Distance over {describe(e.normaliser)}.", width=640)
-        if sheet:
-            words = "Largest mean errors, over the normaliser's length (in px where that is not known). "
-            words += "Filled, with links: prediction. Rings: truth. White lines: errors."
-            report.heading("Worst cases").figure(folder / WORST, words)
-        report.heading("How it was measured").text("\n\n".join(self.statements()))
-        left_out = [*self.predicted.skipped, *missing]
-        if left_out:
-            report.heading("Left out").code("\n".join(left_out))
-        return report
 
 
 def save_pictures(

@@ -35,9 +35,11 @@ _PAGE = """<!doctype html>
 <meta name="color-scheme" content="light dark">
 <title>{title}</title>
 <style>
-:root {{ --ink: #1c2024; --faint: #60666d; --line: #d9dce0; --ground: #ffffff; --card: #f5f6f8; --mark: #0b6bcb; }}
+:root {{ --ink: #1c2024; --faint: #60666d; --line: #d9dce0; --ground: #ffffff; --card: #f5f6f8; --mark: #0b6bcb;
+  --second: #c2570c; --warn: #fff4dc; }}
 @media (prefers-color-scheme: dark) {{
-  :root {{ --ink: #e6e8eb; --faint: #9aa1a9; --line: #3a3f45; --ground: #16181b; --card: #1f2226; --mark: #6cb2ff; }}
+  :root {{ --ink: #e6e8eb; --faint: #9aa1a9; --line: #3a3f45; --ground: #16181b; --card: #1f2226; --mark: #6cb2ff;
+    --second: #f0a35e; --warn: #3a2f14; }}
 }}
 * {{ box-sizing: border-box; }}
 body {{ margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 62rem; background: var(--ground); color: var(--ink);
@@ -60,7 +62,12 @@ td.number, th.number {{ text-align: right; }}
 tr.strong td {{ font-weight: 700; border-top: 2px solid var(--line); }}
 figure {{ margin: 1.2rem 0; }}
 figure img, figure video {{ max-width: 100%; height: auto; border-radius: .4rem; background: #fff; display: block; }}
-figcaption {{ color: var(--faint); font-size: .9rem; margin-top: .4rem; max-width: 46rem; }}
+figure.chart {{ margin: 1rem 0; }}
+figure.chart svg {{ max-width: 100%; height: auto; display: block; }}
+.row {{ display: flex; flex-wrap: wrap; gap: .5rem 2rem; align-items: flex-start; }}
+.row figure {{ margin: .4rem 0; }}
+.caution {{ background: var(--warn); border-radius: .5rem; padding: .6rem 1rem; }}
+figcaption, .under {{ color: var(--faint); font-size: .9rem; margin-top: .4rem; max-width: 46rem; }}
 pre {{ background: var(--card); border-radius: .5rem; padding: .8rem 1rem; overflow-x: auto;
   font: 14px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; }}
 footer {{ margin-top: 3rem; color: var(--faint); font-size: .85rem; }}
@@ -159,6 +166,16 @@ class Report:
             shown = f'<img src="{source}"{size} alt="{words}">'
         under = f"<figcaption>{words}</figcaption>" if caption else ""
         return self._add(f"<figure>{shown}{under}</figure>")
+
+    def caution(self, text: str) -> Report:
+        """A sentence that nobody should overlook."""
+        return self._add(f'<p class="caution">{html.escape(text)}</p>')
+
+    def charts(self, *drawn: str, caption: str = "") -> Report:
+        """Charts of :mod:`posewright.reports.charts` side by side, as far as the page is wide, with one caption."""
+        parts = "".join(f'<figure class="chart">{svg}</figure>' for svg in drawn)
+        under = f'<p class="under">{html.escape(caption)}</p>' if caption else ""
+        return self._add(f'<div class="row">{parts}</div>{under}')
 
     def code(self, text: str) -> Report:
         """Commands or a file's content, as they are."""

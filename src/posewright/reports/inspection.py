@@ -158,7 +158,7 @@ class Inspected:
         for name, part in self._pictured_parts():
             rng = np.random.default_rng(self.seed)
             order = rng.permutation(len(part.images)).tolist()
-            scenes = ((_scene(part, i), Path(part.images[i].path).name) for i in order)
+            scenes = ((_scene(part, i), part.images[i].name) for i in order)
             sheet = missing.sheet(scenes, tiles)
             if sheet is not None:
                 sheets.append((f"By chance: {name}", f"Pictures drawn with seed {self.seed}. {drawn}", sheet))
@@ -169,7 +169,7 @@ class Inspected:
                 words += "poses furthest from the mean one (1 is usual). "
                 sheets.append((f"Extremes: {name}", words + drawn, sheet))
         a = self.annotations
-        oddest = ((_cut(a, s.object), f"{s.kind}: {Path(a.images[s.image].path).name}") for s in self._in_turn())
+        oddest = ((_cut(a, s.object), f"{s.kind}: {a.images[s.image].name}") for s in self._in_turn())
         sheet = missing.sheet(oddest, tiles)
         if sheet is not None:
             sheets.insert(0, ("Suspicious records", f"The oddest of each kind in turn. {drawn}", sheet))
@@ -287,10 +287,7 @@ def inspect(
     if not annotations.images:
         raise PosewrightError("lists no images: nothing to inspect", file=annotations.source or None)
     notes = list(notes)
-    frames = sum(im.frame is not None for im in annotations.images)
-    if frames:
-        notes.append(f"{frames} frames of videos: counted, but not looked at")
-    hashed = hash_images(annotations, progress) if pictures and frames < len(annotations.images) else None
+    hashed = hash_images(annotations, progress) if pictures else None
     suspicions = suspicious(annotations)
     if hashed is None or not len(hashed.images):
         if hashed is not None:
@@ -329,7 +326,7 @@ def extremes(part: Annotations, count: int) -> list[tuple[int, str]]:
         values = np.where(part.iscrowd, np.nan, values)
         ranked = [int(i) for i in np.argsort(values, kind="stable") if np.isfinite(values[i]) and i not in chosen]
         for i in ranked[:count]:
-            chosen[i] = f"{words(i)}  {Path(part.images[part.image[i]].path).name}"
+            chosen[i] = f"{words(i)}  {part.images[part.image[i]].name}"
     return list(chosen.items())
 
 
@@ -390,12 +387,10 @@ def _pair(annotations: Annotations, twin: Twin) -> Callable[[], Picture]:
 def _tile(part: Annotations, image: int, objects: Sequence[int], place: Similarity | None) -> Picture:
     """A part of a picture with objects drawn on it; the whole where ``place`` is None."""
     from posewright.media.drawing import draw_labels
-    from posewright.media.pictures import read_picture
+    from posewright.media.labelled import picture_of
     from posewright.warp import warp
 
-    if part.images[image].frame is not None:
-        raise PosewrightError("frames of videos are not read", file=part.images[image].path)
-    picture = read_picture(part.image_path(image))
+    picture = picture_of(part, image)
     place = place or TILE.letterbox(picture.shape[1], picture.shape[0])
     tile = warp(picture, place, TILE)
     keypoints = part.keypoints[list(objects)]
@@ -406,7 +401,7 @@ def _tile(part: Annotations, image: int, objects: Sequence[int], place: Similari
 
 def _split(annotations: Annotations, image: int) -> str:
     im = annotations.images[image]
-    return f"{im.split} {Path(im.path).name}"
+    return f"{im.split} {im.name}"
 
 
 def _number(value: Any) -> Any:

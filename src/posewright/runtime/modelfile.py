@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from posewright.errors import PosewrightError, did_you_mean
 from posewright.geometry import CropRule
 from posewright.runtime.decode import RULES
+from posewright.score import ScoreCurve
 from posewright.skeleton import Skeleton
 
 FORMAT_VERSION = 1
@@ -57,6 +58,7 @@ class ModelInfo:
         label_shift: (x, y) in cells: how far right and down of the truth its heat maps have their peaks; none in the
             keypoints.
         decoding: the rule that turned its maps into keypoints, see :func:`posewright.runtime.decode.decode`.
+        score_curve: what made the peaks' heights calibrated scores; for who decodes the maps himself.
     """
 
     skeleton: Skeleton
@@ -74,6 +76,7 @@ class ModelInfo:
     label_shift: tuple[float, float] = (0.0, 0.0)
     decoding: str = "gaussian"
     covariance_tail: float | None = None
+    score_curve: ScoreCurve | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -89,6 +92,8 @@ class ModelInfo:
             raise PosewrightError(f"covariance_tail must be above 0, not {self.covariance_tail}")
         if self.decoding not in RULES:
             raise PosewrightError(f"unknown decoding '{self.decoding}'", fix=did_you_mean(self.decoding, RULES))
+        if self.score_curve is not None and len(self.score_curve.offset) != len(self.skeleton):
+            raise PosewrightError("its score_curve is of other keypoints")
         for name, figures in self.metrics.items():
             if not isinstance(figures, Mapping) or "value" not in figures:
                 raise PosewrightError(f"metric '{name}' has no value")
@@ -123,6 +128,7 @@ class ModelInfo:
                 "skeleton": self.skeleton.to_dict(),
                 "calibrated": self.calibrated,
                 "calibration": self.calibration,
+                "score_curve": None if self.score_curve is None else self.score_curve.to_dict(),
                 "training_data": list(self.training_data),
                 "metrics": {name: dict(figures) for name, figures in self.metrics.items()},
                 "terms": self.terms,
@@ -155,8 +161,10 @@ class ModelInfo:
         if missing:
             raise PosewrightError(f"its posewright entry lacks '{missing[0]}'", file=file, fix=_EXPORT)
         try:
+            skeleton = Skeleton.from_dict(d["skeleton"])
+            curve = d.get("score_curve")
             info = cls(
-                Skeleton.from_dict(d["skeleton"]),
+                skeleton,
                 CropRule.from_dict(d["crop"]),
                 int(d["stride"]),
                 str(d["preset"]),
@@ -171,6 +179,7 @@ class ModelInfo:
                 _pair(d.get("label_shift", (0, 0))),
                 str(d.get("decoding", "gaussian")),
                 None if d.get("covariance_tail") is None else float(d["covariance_tail"]),
+                None if curve is None else ScoreCurve.from_dict(curve, len(skeleton)),
             )
             stated = (d["input_size"]["width"], d["input_size"]["height"])
         except PosewrightError as error:

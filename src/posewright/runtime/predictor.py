@@ -12,14 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from posewright.errors import PosewrightError
 from posewright.geometry import Similarity, picture_box
+from posewright.media.labelled import VideoFrame
 from posewright.poses import Poses
 from posewright.runtime.decode import decode
 from posewright.runtime.modelfile import ModelInfo
 from posewright.runtime.onnx_engine import OnnxEngine
 from posewright.skeleton import Skeleton
 
-Picture = str | Path | NDArray[np.uint8]
-"""A picture file, or ``uint8 [H, W, 3]`` RGB, or grey ``uint8 [H, W]``."""
+Picture = str | Path | VideoFrame | NDArray[np.uint8]
+"""A picture file, a video's frame, or ``uint8 [H, W, 3]`` RGB, or grey ``uint8 [H, W]``."""
 
 
 class Engine(Protocol):
@@ -41,6 +42,23 @@ class _Job:
     height: int
     boxes: NDArray[np.float64]
     maps: list[Similarity] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """What :meth:`Predictor.predict_maps` returns for one picture.
+
+    Attributes:
+        poses: as :meth:`Predictor.predict_batch` returns them.
+        maps: ``[N, K, h, w]``, the last stage's heat maps of each pose, without the background's; None of a model file
+            that has none.
+        to_crop: the map from the picture to each pose's crop, in whose pixels cell ``i`` lies at
+            ``stride * i + (stride - 1) / 2``.
+    """
+
+    poses: Poses
+    maps: NDArray[np.float32] | None
+    to_crop: list[Similarity]
 
 
 class Predictor:
@@ -111,6 +129,32 @@ class Predictor:
         Returns:
             One :class:`Poses` a picture.
         """
+        found = self._predict(pictures, boxes, flip, min_presence, batch_size, keep_maps=False)
+        return [mapped.poses for mapped in found]
+
+    def predict_maps(
+        self,
+        pictures: Sequence[Picture],
+        boxes: Sequence[ArrayLike | None] | None = None,
+        *,
+        flip: bool = False,
+        batch_size: int = 16,
+    ) -> list[Mapped]:
+        """Like :meth:`predict_batch`, with the heat maps that the poses were read from; all are held in memory at once.
+
+        With ``flip`` the maps are the mean of those of the picture and of its mirror image.
+        """
+        return self._predict(pictures, boxes, flip, 0.0, batch_size, keep_maps="heatmaps" in self.info.outputs)
+
+    def _predict(
+        self,
+        pictures: Sequence[Picture],
+        boxes: Sequence[ArrayLike | None] | None,
+        flip: bool,
+        min_presence: float,
+        batch_size: int,
+        keep_maps: bool,
+    ) -> list[Mapped]:
         if boxes is None:
             boxes = [None] * len(pictures)
         if len(boxes) != len(pictures):
@@ -123,17 +167,19 @@ class Predictor:
         for crop in self._crops(pictures, boxes, jobs):
             waiting.append(crop)
             if len(waiting) == batch_size:
-                parts.append(self._run(waiting, flip))
+                parts.append(self._run(waiting, flip, keep_maps))
                 waiting = []
         if waiting:
-            parts.append(self._run(waiting, flip))
+            parts.append(self._run(waiting, flip, keep_maps))
         found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
-        poses, start = [], 0
+        maps = found.pop("heatmaps", None)
+        results, start = [], 0
         for job in jobs:
             end = start + len(job.maps)
-            poses.append(self._poses(job, {name: a[start:end] for name, a in found.items()}, min_presence))
+            poses = self._poses(job, {name: a[start:end] for name, a in found.items()}, min_presence)
+            results.append(Mapped(poses, None if maps is None else maps[start:end], job.maps))
             start = end
-        return poses
+        return results
 
     # -- into the net ----------------------------------------------------------------------------------------------
 
@@ -157,16 +203,20 @@ class Predictor:
                 crop = warp(image, similarity, rule)
                 yield crop if crop.ndim == 3 else np.repeat(crop[..., None], 3, axis=2)
 
-    def _run(self, crops: list[NDArray[np.uint8]], flip: bool) -> dict[str, NDArray[Any]]:
-        """Run the net on crops; keypoints in crop pixels and whatever else a pose holds, by name."""
+    def _run(self, crops: list[NDArray[np.uint8]], flip: bool, keep_maps: bool) -> dict[str, NDArray[Any]]:
+        """Run the net on crops; keypoints in crop pixels and whatever else a pose holds, by name, and perhaps the maps."""
         batch = np.stack(crops) if len(crops) > 1 else crops[0][None]
         if flip:
             found = self._both_ways(batch)
-        elif "keypoints" in self.info.outputs:
+        elif "keypoints" in self.info.outputs and not keep_maps:
             found = self._fetch(batch, "keypoints")
         else:
             found = self._fetch(batch, "heatmaps")
-            found["keypoints"] = self._decode(found.pop("heatmaps"))
+            found["heatmaps"] = found["heatmaps"][:, -1:, : len(self.skeleton)]
+            found["keypoints"] = self._decode(found["heatmaps"])
+        maps = found.pop("heatmaps", None)
+        if keep_maps and maps is not None:
+            found["heatmaps"] = maps[:, -1]
         if "presence" not in found:
             found["presence"] = found["keypoints"][..., 2].mean(1)
         return found
@@ -195,13 +245,16 @@ class Predictor:
         if "covariance" in other:
             other["covariance"] = other["covariance"][:, self._mirror] * np.array([1, -1, 1], np.float32)
         both = {name: (found[name] + other[name]) / 2 for name in found}
-        both["keypoints"] = self._decode(both.pop("heatmaps"))
+        both["keypoints"] = self._decode(both["heatmaps"])
         return both
 
     def _decode(self, heatmaps: NDArray[Any]) -> NDArray[np.float64]:
         """The last stage's maps ``[B, S, C, h, w]`` to keypoints ``[B, K, 3]`` in crop pixels."""
         info = self.info
-        return decode(heatmaps[:, -1, : len(self.skeleton)], info.stride, info.label_shift, info.decoding)
+        found = decode(heatmaps[:, -1, : len(self.skeleton)], info.stride, info.label_shift, info.decoding)
+        if info.score_curve is not None:
+            found[..., 2] = info.score_curve.apply(found[..., 2])
+        return found
 
     # -- back to the picture ---------------------------------------------------------------------------------------
 
@@ -243,6 +296,8 @@ def load(model: str | Path, device: str = "auto", threads: int | None = None) ->
 
 def _pixels(picture: Picture) -> tuple[NDArray[np.uint8], str]:
     """A picture's pixels and its name."""
+    if isinstance(picture, VideoFrame):
+        return picture.read(), str(picture.path)
     if isinstance(picture, str | Path):
         from posewright.media.pictures import read_picture
 

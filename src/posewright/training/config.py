@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -91,6 +91,10 @@ class TrainConfig:
     """Folder of the pictures, where they do not lie beside the labels."""
     skeleton: str | None = None
     """Shipped skeleton's name or skeleton files, where the labels do not say."""
+    category: str | None = None
+    """Kind of object to read, where the labels hold several with keypoints of their own (COCO, CVAT)."""
+    flags: Literal["labelled", "hidden"] | None = None
+    """What a 1 in an LSP file's flags means, where the file does not tell."""
     skip_bad: bool = False
     """Leave bad records out and list them, instead of stopping at the first."""
     val_share: float = 0.1

@@ -12,15 +12,17 @@ from torch.utils.data import DataLoader
 
 from posewright.annotations import Annotations, ReadOptions, read_annotations
 from posewright.errors import PosewrightError
-from posewright.geometry import CropRule
+from posewright.geometry import CropRule, Similarity, picture_box
 from posewright.models.devices import choose_device
-from posewright.skeleton import load_skeleton
+from posewright.skeletons import load_skeleton
 from posewright.training.config import TrainConfig
 from posewright.training.dataset import CropDataset, EpochSampler, ShareSampler, collate, single_threaded
 from posewright.training.hard_list import read_hard
+from posewright.training.perspective import CropMap
 from posewright.training.plan import batch_for
 from posewright.training.prefetch import Prefetched
 from posewright.training.ranks import ALONE, Place, cores
+from posewright.training.reach import check_packed
 
 Loader = DataLoader[Any] | Prefetched
 
@@ -33,6 +35,8 @@ def read_data(config: TrainConfig) -> tuple[Annotations, list[str]]:
         skeleton=load_skeleton(config.skeleton) if config.skeleton else None,
         images=Path(config.images) if config.images else None,
         skip_bad=config.skip_bad,
+        flags=config.flags,
+        category=config.category,
     )
     annotations = read_annotations(config.data, config.format, options).require_pictures(
         options.bad if config.skip_bad else None
@@ -51,17 +55,39 @@ def loader_processes(config: TrainConfig, place: Place = ALONE) -> int:
 def _weights(
     config: TrainConfig, annotations: Annotations, train: CropDataset, batch: int
 ) -> NDArray[np.float64] | None:
-    """How often a pass shows each item of the training set, by the list that ``--hard`` names; None where it names none."""
+    """How often a pass shows each item of the training set: the labels' own weights, times those of the list that ``--hard``
+    names; None where all are 1."""
+    own = train.annotations.weight[train.objects]
     if config.hard is None:
-        return None
+        if (own == 1).all():
+            return None
+        if own.sum() < batch:
+            what = f"its objects' weights leave {own.sum():.0f} of them a pass, less than a batch of {batch}"
+            raise PosewrightError(what, file=annotations.source or None, fix="Take a smaller --batch-size")
+        return own
     trained = np.array([im.split == "train" for im in annotations.images], bool)[annotations.image]
     weights = read_hard(config.hard, annotations)[trained]
     # Unlabelled pictures, behind the labelled ones, are in no list.
-    weights = np.concatenate([weights, np.ones(len(train.annotations) - len(weights))])[train.objects]
+    weights = np.concatenate([weights, np.ones(len(train.annotations) - len(weights))])[train.objects] * own
     if weights.sum() < batch:
         what = f"its weights leave {weights.sum():.0f} objects a pass, which is less than a batch of {batch}"
         raise PosewrightError(what, file=config.hard, fix="Give more weight, or a smaller --batch-size")
     return weights
+
+
+def _check_reach(train: CropDataset, val: CropDataset, place: Place) -> None:
+    """Say where a packed set holds less around its objects than the crops can show; plain crops must be whole.
+
+    Raises:
+        PosewrightError: where they are not.
+    """
+    plain = CropMap(Similarity.identity())
+    drawn = train.drawing(plain).similarity.inverse().apply(picture_box(*train.drawn.size).reshape(2, 2)).ravel()
+    lines = check_packed(train.annotations, train.rule, train.augment, train.objects, drawn)
+    lines += check_packed(val.annotations, val.rule, None, val.objects)
+    if place.first:
+        for line in dict.fromkeys(lines):
+            print(line)
 
 
 def loaders(
@@ -92,6 +118,7 @@ def loaders(
             raise PosewrightError(f"has no {name} object with a labelled keypoint", file=source, fix=fix)
         if len(dataset) < place.ranks:
             raise PosewrightError(f"has {len(dataset)} {name} objects for {place.ranks} devices", file=source)
+    _check_reach(train, val, place)
     batch = min(config.batch_size or batch_for(len(train), place.ranks), len(train))
     part = place.share(batch)
     weights = _weights(config, annotations, train, batch)

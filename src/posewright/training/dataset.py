@@ -16,10 +16,10 @@ from torch.utils.data import Dataset, Sampler
 
 from posewright.annotations import Annotations
 from posewright.errors import PosewrightError
-from posewright.geometry import CropRule, Similarity
-from posewright.media.pictures import read_picture
+from posewright.geometry import CropRule, Similarity, negative_box
+from posewright.media.labelled import picture_of
 from posewright.training.accumulation import batches_before
-from posewright.training.augment import mirror_order, negative_box, random_similarity, vary_pixels
+from posewright.training.augment import mirror_order, random_similarity, vary_pixels
 from posewright.training.augment_config import PLAIN, AugmentConfig
 from posewright.training.half_body import part_box
 from posewright.training.paste import Backgrounds, object_opacity
@@ -112,7 +112,7 @@ class CropDataset(Dataset[Sample]):
         keypoints = a.keypoints[index][order]
         points, state = self._targets(keypoints, place)
         visible = np.where(state == DRAWN, keypoints[:, 2], 0).astype(np.uint8)
-        picture = read_picture(a.image_path(int(a.image[index])))
+        picture = picture_of(a, int(a.image[index]))
         drawn = self.drawing(place)
         crop = warp(picture, drawn.similarity, self.drawn, drawn.tilt_matrix)
         if config and self._backgrounds and len(a.polygons[index]) and rng.random() < config.background_share:
@@ -152,7 +152,7 @@ class CropDataset(Dataset[Sample]):
         side = float((a.boxes[index, 2:] - a.boxes[index, :2]).max()) * self.rule.margin
         if len(self.empty_images) and rng.random() < 0.5:
             image = int(rng.choice(self.empty_images))
-        picture = read_picture(a.image_path(image))
+        picture = picture_of(a, image)
         box = negative_box((picture.shape[1], picture.shape[0]), a.boxes[self._of_image[image]], side, rng)
         if box is None:
             return None

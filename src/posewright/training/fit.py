@@ -14,8 +14,9 @@ from posewright.annotations import Annotations
 from posewright.console import hushed
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
+from posewright.metrics.interval import FEW, caution, wilson
 from posewright.models.base import HeatmapNet
-from posewright.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from posewright.models.checkpoint import Checkpoint, join_terms, load_checkpoint, save_checkpoint
 from posewright.models.devices import choose_device
 from posewright.models.presets import build_net
 from posewright.skeleton import Skeleton
@@ -137,6 +138,7 @@ def fit(
             print(lesson.describe())
         taught = lesson.dataset(annotations.of_split("train"), device, place)
         terms = lesson.terms(terms)
+    terms = join_terms(terms, annotations.terms, "Training data")
     train, val = loaders(config, annotations, rule, start, place, taught)
     if config.sync_batch_norm:
         share_batch_norms(net)
@@ -270,7 +272,21 @@ def _finish(
     )
     for line in calibrate(checkpoint, val.dataset.annotations, config.seed, device):
         print(line)
+    for line in _convention(config, annotations.skeleton, score, len(val.dataset)):
+        print(line)
     save_checkpoint(checkpoint, folder / CHECKPOINT)
     export_onnx(checkpoint, folder / MODEL)
     draw_curves([folder], folder / "curves.png")
     return Run(folder, checkpoint, score, seconds)
+
+
+def _convention(config: TrainConfig, skeleton: Skeleton, score: float, objects: int) -> list[str]:
+    """What the run's PCK means, and a word of caution where it is of few objects."""
+    name = f"PCK@{config.threshold:g}"
+    lines = [
+        f"{name}: share of the labelled keypoints of {objects} held-out objects, in their labelled boxes, within "
+        f"{config.threshold:g} x {skeleton.normaliser}; the best epoch's, so a little too good."
+    ]
+    if 0 < objects < FEW:
+        lines.append(caution(name, score, *wilson(score, objects), objects))
+    return lines

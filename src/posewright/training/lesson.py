@@ -124,9 +124,11 @@ class Lesson:
         matrix = torch.tensor(self.views.to_teacher.inverse().matrix.tolist()).to(points)
         xy = moved(points[..., :2], matrix)
         extent = xy.new_tensor(self.views.student.size) - 0.5
-        inside = ((xy >= -0.5) & (xy < extent)).all(-1) & known & xy.isfinite().all(-1)
+        finite = xy.isfinite().all(-1)
+        inside = ((xy >= -0.5) & (xy < extent)).all(-1) & known & finite
         maps = encode(xy, inside, self.grid.size, self.grid.stride, self.grid.sigma, self.grid.shift)
-        return maps[:, None], points[..., 2].nan_to_num().clamp(0, 1) * known
+        # A point that is no number says nothing; it must not teach that the keypoint lies outside.
+        return maps[:, None], points[..., 2].nan_to_num().clamp(0, 1) * (known & finite)
 
     def _resampled(self, maps: Tensor) -> Tensor:
         """The keypoints' maps of the paired stages ``[B, S, K, h, w]``, as high as the teacher made them."""

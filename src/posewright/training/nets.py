@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from posewright.errors import PosewrightError
 from posewright.models.base import HeatmapNet
-from posewright.models.presets import FAMILIES, NetConfig, as_overrides, family_of, net_overrides, preset
+from posewright.models.overrides import as_overrides, net_overrides
+from posewright.models.presets import FAMILIES, NetConfig, family_of, preset
 from posewright.training.config import TrainConfig
 from posewright.training.losses import ON_LOGITS
 

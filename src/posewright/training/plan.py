@@ -11,7 +11,9 @@ from dataclasses import replace
 
 from posewright.annotations import Annotations
 from posewright.errors import PosewrightError
-from posewright.models.presets import FAMILIES, as_overrides, family_of, net_overrides, preset
+from posewright.media.sources import folder_pictures
+from posewright.models.overrides import as_overrides, net_overrides
+from posewright.models.presets import FAMILIES, family_of, preset
 from posewright.training.config import AUTO, INPUT_SIZE, NONE, TrainConfig
 from posewright.training.losses import activation_for
 from posewright.training.nets import net_settings
@@ -65,10 +67,12 @@ def settle(
         PosewrightError: where start weights are named that cannot be used, or the batch is larger than the data.
     """
     objects, given = count_objects(annotations.of_split("train")), config
-    if config.batch_size > objects > 0:
+    # Pictures that a teacher labels are passed over like the others.
+    crops = objects + (len(folder_pictures(config.unlabelled, "--unlabelled")) if config.unlabelled else 0)
+    if config.batch_size > crops > 0:
         raise PosewrightError(
-            f"batch_size is {config.batch_size}, and there are {objects} objects to train on",
-            fix=f"Leave it out, or take at most {objects}",
+            f"batch_size is {config.batch_size}, and there are {crops} objects to train on",
+            fix=f"Leave it out, or take at most {crops}",
         )
     start = None
     if config.init not in (AUTO, NONE):
@@ -80,11 +84,12 @@ def settle(
         if objects < SMALL and not own_net:
             start = free_start(net_settings(config), len(annotations.skeleton))
         config = replace(config, init=start.name if start is not None else NONE)
+    usual = epochs_for(crops)
     config = replace(
         config,
         input_size=INPUT_SIZE if config.input_size == AUTO else config.input_size,
-        epochs=config.epochs or max(epochs_for(objects), config.init_epoch + 1),
-        batch_size=config.batch_size or batch_for(objects, find_place(config.devices, config.nodes).ranks),
+        epochs=config.epochs or (usual if config.init_epoch < usual else config.init_epoch + usual),
+        batch_size=config.batch_size or batch_for(crops, find_place(config.devices, config.nodes).ranks),
     )
     if own_net:
         given = replace(given, model=config.model)  # nobody chose a preset

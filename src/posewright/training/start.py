@@ -169,14 +169,16 @@ def take_over(net: HeatmapNet, skeleton: Skeleton, start: Start, model: str = ""
     filled: dict[str, int] = {}
     carried: set[str] = set()
     for name, value in own.items() if given.config.family == config.family else ():
-        if name not in others or value.ndim != others[name].ndim or per_keypoint.get(name) != there.get(name):
+        if name not in others or value.ndim != others[name].ndim or _grown(per_keypoint, name) != _grown(there, name):
             continue
         if name not in per_keypoint:
             if value.shape == others[name].shape:
                 value.copy_(others[name])
                 filled[name] = value.numel()
         elif same_meaning:
-            count, keypoints = _fill_by_keypoint(value, others[name], per_keypoint[name], mine, theirs)
+            sides = zip(per_keypoint[name], there[name], strict=True)
+            names = {d: (mine[here], theirs[given]) for (d, here), (_, given) in sides}
+            count, keypoints = _fill_by_keypoint(value, others[name], names)
             carried |= keypoints
             if count:
                 filled[name] = count
@@ -232,17 +234,21 @@ def _channel_names(config: NetConfig, skeleton: Skeleton) -> dict[int, list[str]
     return {1: maps, 2: [*maps, *(f"<visible> {k}" for k in skeleton.keypoints)]}
 
 
+def _grown(dimensions: dict[str, tuple[tuple[int, int], ...]], name: str) -> list[int]:
+    """Which dimensions of a tensor grow, by however much: with visibility twice as much as without."""
+    return [d for d, _ in dimensions.get(name, ())]
+
+
 def _fill_by_keypoint(
-    value: Tensor,
-    given: Tensor,
-    dimensions: tuple[tuple[int, int], ...],
-    mine: dict[int, list[str]],
-    theirs: dict[int, list[str]],
+    value: Tensor, given: Tensor, names: dict[int, tuple[list[str], list[str]]]
 ) -> tuple[int, set[str]]:
-    """Fill the channels that both tensors have; return how many numbers that are, and whose channels."""
+    """Fill the channels that both tensors have; return how many numbers that are, and whose channels.
+
+    Args:
+        names: what the first channels of a dimension are, in ``value`` and in ``given``.
+    """
     to, source, carried = [torch.arange(n) for n in value.shape], [torch.arange(n) for n in given.shape], set[str]()
-    for d, growth in dimensions:
-        here, there = mine[growth], theirs[growth]
+    for d, (here, there) in names.items():
         pairs = [(i, there.index(label)) for i, label in enumerate(here) if label in there]
         carried |= {here[i] for i, _ in pairs}
         if value.shape[d] - len(here) == given.shape[d] - len(there):

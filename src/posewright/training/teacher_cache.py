@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from posewright.annotations import Annotations
 from posewright.console import progress_bar
+from posewright.errors import PosewrightError
 from posewright.files import whole_file, write_text
 from posewright.training.dataset import collate
 from posewright.training.prefetch import Prefetched
@@ -85,12 +86,16 @@ class TeacherCache:
         chunk, place = divmod(int(item), CHUNK)
         with self.path(turn, chunk).open("rb") as file:
             file.seek(8 * place)
-            start, end = np.frombuffer(file.read(16), np.int64)
-            file.seek(int(start))
-            data = zlib.decompress(file.read(int(end - start)))
-        count, cell = int(np.prod(self.shape)), np.dtype(CODES[self.code])
-        maps = np.frombuffer(data, cell, count).reshape(self.shape).copy()
-        weight = np.frombuffer(data, np.float16, offset=count * cell.itemsize).astype(np.float32)
+            place_of, count, cell = file.read(16), int(np.prod(self.shape)), np.dtype(CODES[self.code])
+            try:
+                start, end = np.frombuffer(place_of, np.int64)
+                file.seek(int(start))
+                data = zlib.decompress(file.read(max(int(end - start), 0)))
+                maps = np.frombuffer(data, cell, count).reshape(self.shape).copy()
+                weight = np.frombuffer(data, np.float16, offset=count * cell.itemsize).astype(np.float32)
+            except (ValueError, zlib.error):
+                fix = "Delete it: the next run makes it anew"
+                raise PosewrightError("is damaged", file=self.path(turn, chunk), fix=fix) from None
         return {"teacher_maps": torch.from_numpy(maps), "teacher_weight": torch.from_numpy(weight)}
 
     def write(self, turn: int, chunk: int, maps: NDArray[np.float32], weight: NDArray[np.float32]) -> None:
@@ -150,7 +155,8 @@ def data_digest(annotations: Annotations) -> str:
     for i, image in enumerate(annotations.images):
         path = annotations.image_path(i)
         status = path.stat() if path.is_file() else None
-        found.update(f"{image.path} {status and (status.st_size, status.st_mtime_ns)}\n".encode())
+        name = image.path if image.frame is None else f"{image.path}#{image.frame}"
+        found.update(f"{name} {status and (status.st_size, status.st_mtime_ns)}\n".encode())
     for column in (annotations.image, annotations.keypoints, annotations.boxes, annotations.iscrowd):
         found.update(np.ascontiguousarray(column).tobytes())
     return found.hexdigest()[:16]

@@ -100,6 +100,7 @@ class CheckpointTeacher(Teacher):
         checkpoint: Checkpoint = load_checkpoint(path)
         self.name, self.digest = name, file_digest(path)
         self.skeleton, self.rule = checkpoint.skeleton, checkpoint.rule
+        checkpoint.net.fuse()  # the same maps for less
         self._net = checkpoint.net.requires_grad_(False)
         self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._presence, self.terms = checkpoint.presence, checkpoint.terms
@@ -303,11 +304,13 @@ def load_teacher(
 
 
 def file_digest(path: Path) -> str:
-    """A short digest of a file's content."""
+    """A short digest of a file's content, and of the weights that a large ONNX file keeps in a second one beside it."""
     found = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            found.update(part)
+    for each in (path, path.with_name(f"{path.name}.data")):
+        if each == path or each.is_file():
+            with each.open("rb") as file:
+                while part := file.read(1 << 20):
+                    found.update(part)
     return found.hexdigest()[:16]
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-import threading
 from collections import defaultdict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
@@ -15,8 +12,8 @@ from posewright.annotations.suspicious import Suspicion, suspicious
 from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
+from posewright.web.server import LocalPage, Request
 
-HOST = "127.0.0.1"
 LONGER_SIDE = 900
 """Pixels that a picture is shown at; small ones are enlarged, so that single keypoints can be told apart."""
 
@@ -57,13 +54,13 @@ async function show(wanted) {
   if (gone || !count) return;
   index = (wanted + count) % count;
   const asked = index;
-  const s = await (await fetch("/sample/" + asked)).json();
+  const s = await (await fetch("sample/" + asked)).json();
   if (asked !== index) return;
   history.replaceState(null, "", "#" + index);
   odd = s.next_suspicious;
   at("broken").textContent = "";
   at("picture").hidden = false;
-  at("picture").src = "/sample/" + index + ".jpg";
+  at("picture").src = "sample/" + index + ".jpg";
   at("picture").alt = at("name").textContent = s.name;
   at("place").textContent = (index + 1) + " of " + count;
   at("facts").replaceChildren();
@@ -76,7 +73,7 @@ at("picture").onerror = async () => {
 };
 async function quit() {
   gone = true;
-  await fetch("/quit", {method: "POST", headers: {"X-Posewright": "quit"}});
+  await fetch("quit", {method: "POST", headers: {"X-Posewright": "quit"}});
   at("place").textContent = "has ended; this tab can be closed.";
 }
 document.addEventListener("keydown", e => {
@@ -88,7 +85,7 @@ document.addEventListener("keydown", e => {
   }[e.key];
   if (does) { e.preventDefault(); does(); }
 });
-fetch("/set").then(r => r.json()).then(s => {
+fetch("set").then(r => r.json()).then(s => {
   count = s.count;
   at("title").textContent = s.title + ":";
   show(Math.min(parseInt(location.hash.slice(1)) || 0, count - 1));
@@ -99,8 +96,8 @@ fetch("/set").then(r => r.json()).then(s => {
 """
 
 
-class Browser:
-    """Serves the page on 127.0.0.1 and nowhere else.
+class Browser(LocalPage):
+    """Serves the page.
 
     >>> browser = Browser(annotations, "labels.json")
     >>> print(browser.address)
@@ -122,31 +119,7 @@ class Browser:
         self._odd: dict[int, list[Suspicion]] = defaultdict(list)
         for s in suspicious(annotations):
             self._odd[s.image].append(s)
-        try:
-            self._server = ThreadingHTTPServer((HOST, port), _handler(self))
-        except (OSError, OverflowError) as error:
-            raise PosewrightError(f"port {port} cannot be listened on: {error}", fix="Leave --port out") from None
-        self._server.daemon_threads = True
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
-
-    @property
-    def address(self) -> str:
-        """What to open in a browser on this machine."""
-        return f"http://{HOST}:{self.port}/"
-
-    def serve(self) -> None:
-        """Answer until the page asks to quit; the port is free afterwards."""
-        try:
-            self._server.serve_forever(poll_interval=0.1)
-        finally:
-            self._server.server_close()
-
-    def quit(self) -> None:
-        """End :meth:`serve`, from any thread but its own."""
-        self._server.shutdown()
+        super().__init__(port)
 
     # -- what a sample is -------------------------------------------------------------------------------------------
 
@@ -186,13 +159,11 @@ class Browser:
         import cv2
 
         from posewright.media.drawing import draw_labels
-        from posewright.media.pictures import read_picture
+        from posewright.media.labelled import picture_of
         from posewright.warp import warp
 
         a = self.annotations
-        if a.images[index].frame is not None:
-            raise PosewrightError("frames of videos are not shown yet", file=a.images[index].path)
-        source = read_picture(a.image_path(index))
+        source = picture_of(a, index)
         height, width = source.shape[:2]
         zoom = LONGER_SIDE / max(height, width)
         rule = CropRule((max(1, round(width * zoom)), max(1, round(height * zoom))))
@@ -204,69 +175,33 @@ class Browser:
         drawn = draw_labels(warp(source, place, rule), keypoints, boxes, a.skeleton)
         return cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()
 
+    # -- what is asked for -------------------------------------------------------------------------------------------
 
-def _handler(browser: Browser) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        """Knows four addresses; no part of a request is ever used as a path."""
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """The terminal is not a web server's log."""
-
-        def do_GET(self) -> None:
-            if not self._from_here():
-                return
-            sample = re.fullmatch(r"/sample/(\d{1,9})(\.jpg)?", self.path)
-            if self.path == "/":
-                self._answer(200, "text/html; charset=utf-8", _PAGE.encode())
-            elif self.path == "/set":
-                self._json({"title": browser.title, "count": len(browser.annotations.images)})
-            elif sample and int(sample[1]) < len(browser.annotations.images):
-                self._sample(int(sample[1]), picture=sample[2] is not None)
+    def get(self, request: Request, path: str) -> None:
+        sample = re.fullmatch(r"sample/(\d{1,9})(\.jpg)?", path)
+        if path == "":
+            request.answer(200, "text/html; charset=utf-8", _PAGE.encode())
+        elif path == "set":
+            request.json({"title": self.title, "count": len(self.annotations.images)})
+        elif sample and int(sample[1]) < len(self.annotations.images):
+            if sample[2] is None:
+                request.json(self.sample(int(sample[1])))
             else:
-                self._say(404, "no such page")
+                self._show(request, int(sample[1]))
+        else:
+            super().get(request, path)
 
-        def do_POST(self) -> None:
-            if not self._from_here():
-                return
-            # Pages of other sites cannot set a header of their own without asking, and are never answered yes.
-            if self.path != "/quit" or self.headers.get("X-Posewright") != "quit":
-                self._say(404, "no such page")
-                return
-            self._answer(204, "text/plain", b"")
-            threading.Thread(target=browser.quit).start()
+    def post(self, request: Request, path: str) -> None:
+        if path != "quit":
+            super().post(request, path)
+            return
+        request.answer(204, "text/plain", b"")
+        self.quit_soon()
 
-        def _sample(self, index: int, *, picture: bool) -> None:
-            if not picture:
-                self._json(browser.sample(index))
-                return
-            try:
-                data = browser.picture(index)
-            except PosewrightError as error:
-                self._say(404, str(error))
-            else:
-                self._answer(200, "image/jpeg", data)
-
-        def _from_here(self) -> bool:
-            """Whether the page was asked for under its own name: another site's name that leads here is refused."""
-            names = [f"{host}:{browser.port}" for host in (HOST, "localhost")]
-            if self.headers.get("Host") in names:
-                return True
-            self._say(403, "this page is for this machine only")
-            return False
-
-        def _json(self, content: dict[str, Any]) -> None:
-            self._answer(200, "application/json", json.dumps(content).encode())
-
-        def _say(self, status: int, text: str) -> None:
-            self._answer(status, "text/plain; charset=utf-8", text.encode())
-
-        def _answer(self, status: int, kind: str, data: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(data)))
-            self.send_header("Cache-Control", "no-store")
-            self.send_header("X-Content-Type-Options", "nosniff")
-            self.end_headers()
-            self.wfile.write(data)
-
-    return Handler
+    def _show(self, request: Request, index: int) -> None:
+        try:
+            data = self.picture(index)
+        except PosewrightError as error:
+            request.say(404, str(error))
+        else:
+            request.answer(200, "image/jpeg", data)

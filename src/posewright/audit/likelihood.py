@@ -1,0 +1,161 @@
+"""Log likelihood ratios: how much likelier the evidence on a label is if the label is wrong in a certain way than if it is
+right.
+
+Every ratio is fitted to the set itself, most of whose labels are taken to be right: the evidence on the labels as they stand
+is told from that on the same labels spoilt on purpose (exchanged, moved, laid on another object) by a logistic regression,
+whose logit is that ratio. So a keypoint that the model is bad at, or a set on which it mistakes left for right, yields weak
+evidence by itself, and no threshold says what is far.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posewright.annotations.tables import Annotations
+from posewright.audit.evidence import FOREIGN, LABEL, PARTNER, RANDOM, Evidence
+from posewright.audit.exchanges import Exchange
+from posewright.audit.shape import SwapSense, log_density, parts_of, wanted_places
+from posewright.audit.statistics import fit_logistic, fit_mixture, fit_rare
+
+Array = NDArray[np.float64]
+
+SCORE_BINS = 5
+"""A model's errors are told apart by the height of its peak, in so many bins of equal count."""
+ANYWHERE = 0.5
+"""Density of the part of the mixture that knows nothing, against the mean over the crop: a keypoint may lie outside."""
+RIDGE = 1.0
+
+
+@dataclass(frozen=True)
+class Ratios:
+    """Log likelihood ratios of the ways in which labels may be wrong; minus infinity where one cannot be.
+
+    Attributes:
+        exchanged: ``[N, E]`` for each set of pairs: they have been exchanged.
+        moved: ``[N, K]`` a single keypoint is far off.
+        moved_back: ``[N, K]`` the same, of the partner's label as this keypoint's: what holds once the pair is exchanged.
+        whole: ``[N]`` the whole pose is another object's.
+        missed: ``[N, K]`` a keypoint is not labelled, though it is there.
+        wanted: ``[N, K, 2]`` where the other labels want each keypoint, in pixels of the picture; NaN where not known.
+    """
+
+    exchanged: Array
+    moved: Array
+    moved_back: Array
+    whole: Array
+    missed: Array
+    wanted: Array
+
+
+def measure(labels: Annotations, evidence: Evidence, exchanges: list[Exchange], seed: int = 0) -> Ratios:
+    """The ratios of every object that the evidence is about."""
+    parts = parts_of(labels, seed)
+    labelled = labels.labelled & evidence.seen[:, None]
+    partner = np.array(labels.skeleton.flip_order())
+    maps = map_densities(labels, evidence)
+    place, spread = wanted_places(labels, parts)
+
+    def features(at: Array, log_map: Array) -> Array:
+        return np.stack([log_map, log_density(at, place, spread), np.ones_like(log_map)], -1)
+
+    own = labels.keypoints[..., :2]
+    right, wrong = features(own, maps[..., LABEL]), features(evidence.random, maps[..., RANDOM])
+    weights = fit_logistic(np.concatenate([-right[labelled], wrong[labelled]]), RIDGE, free=1)
+    moved = np.where(labelled, right @ weights, -np.inf)
+    both = labelled & labelled[:, partner]
+    back = np.where(both, features(own[:, partner], maps[..., PARTNER]) @ weights, moved)
+    return Ratios(
+        exchanged=_exchanged(labels, labelled, exchanges, maps, parts, seed),
+        moved=moved,
+        moved_back=back,
+        whole=_whole(labelled, maps, exchanges),
+        missed=_missed(labels, evidence),
+        wanted=place,
+    )
+
+
+def map_densities(labels: Annotations, evidence: Evidence) -> Array:
+    """``[N, K, 4]``: logarithm of each keypoint's density at the four places.
+
+    A mixture of the model's map, its blurred copies and a part that knows nothing, whose weights are fitted for each keypoint
+    (left and right alike) and each height of the peak to where the labels of the whole set are.
+    """
+    labelled = labels.labelled & evidence.seen[:, None]
+    partner = np.array(labels.skeleton.flip_order())
+    k = len(partner)
+    kind = np.minimum(np.arange(k), partner)
+    group = np.zeros(evidence.score.shape, np.int64)
+    for number in np.unique(kind):
+        columns = np.flatnonzero(kind == number)
+        scores = evidence.score[:, columns]
+        among = scores[labelled[:, columns]]
+        edges = np.quantile(among if len(among) else scores, np.linspace(0, 1, SCORE_BINS + 1)[1:-1])
+        group[:, columns] = number * SCORE_BINS + np.searchsorted(edges, scores)
+    density = np.concatenate(
+        [evidence.density, np.full((*evidence.density.shape[:3], 1), ANYWHERE, np.float32)], 3
+    ).astype(np.float64)
+    weights = fit_mixture(density[:, :, LABEL][labelled], group[labelled], k * SCORE_BINS)
+    # However well the maps fit, a label far from every peak must not be impossible.
+    weights = 0.999 * weights + 0.001 / weights.shape[1]
+    return np.log(np.einsum("nkpc,nkc->nkp", density, weights[group]))
+
+
+def _exchanged(
+    labels: Annotations,
+    labelled: NDArray[np.bool_],
+    exchanges: list[Exchange],
+    maps: Array,
+    parts: NDArray[np.int64],
+    seed: int,
+) -> Array:
+    """``[N, E]``; of what the maps say and of the pose's shape."""
+    found = np.full((len(labels), len(exchanges)), -np.inf)
+    if not exchanges:
+        return found
+    shape = SwapSense(labels, [e.pairs for e in exchanges], parts, seed)
+    gain = np.where(labelled, maps[..., PARTNER] - maps[..., LABEL], 0)
+    for column, exchange in enumerate(exchanges):
+        a, b = np.array(exchange.pairs).T
+        both = labelled[:, a] & labelled[:, b]
+        possible = both.any(1) if len(exchange.pairs) == 1 else both.sum(1) >= 2
+        pairs = np.where(both, gain[:, a] + gain[:, b], 0).sum(1)
+        both_say = np.stack([pairs, shape.log_ratio(exchange.pairs)], 1)
+        found[possible, column], _ = fit_rare(both_say[possible])
+    return found
+
+
+def _whole(labelled: NDArray[np.bool_], maps: Array, exchanges: list[Exchange]) -> Array:
+    """``[N]``, of the mean over the labelled keypoints, with those pairs exchanged that make it largest: a pose whose sides are
+    exchanged is not another's."""
+    count = np.maximum(labelled.sum(1), 1)
+    usable = labelled.sum(1) >= 2
+    means = np.where(labelled[..., None], maps, 0).sum(1) / count[:, None]
+    right, wrong = (np.stack([means[:, p], np.ones(len(means))], 1) for p in (LABEL, FOREIGN))
+    weights = fit_logistic(np.concatenate([-right[usable], wrong[usable]]), RIDGE, free=1)
+    most = np.zeros(len(labelled))
+    for exchange in exchanges:
+        a, b = np.array(exchange.pairs).T
+        both = labelled[:, a] & labelled[:, b]
+        gain = (maps[..., PARTNER] - maps[..., LABEL])[:, [a, b]].sum(1)
+        most = np.maximum(most, np.where(both, gain, 0).sum(1))
+    right[:, 0] += most / count
+    return np.where(usable, right @ weights, -np.inf)
+
+
+def _missed(labels: Annotations, evidence: Evidence) -> Array:
+    """``[N, K]``, of the peak's height: how it is usually where the keypoint is labelled, and where not."""
+    usable = evidence.seen & labels.labelled.any(1)
+    score = np.log(np.clip(evidence.score, 1e-4, 1))
+    there, absent = labels.labelled & usable[:, None], ~labels.labelled & usable[:, None]
+    found = np.full(there.shape, -np.inf)
+    if not absent.any() or not there.any():
+        return found
+    x = np.stack([score, np.ones_like(score)], -1)
+    weights = fit_logistic(np.concatenate([x[there], -x[absent]]), RIDGE, free=1)
+    # The regression knows how common the two are; the ratio must not.
+    base = np.log(there.sum() / absent.sum())
+    found[absent] = x[absent] @ weights - base
+    return found

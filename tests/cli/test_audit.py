@@ -1,0 +1,129 @@
+"""``posewright audit`` as it is typed: with a model, and with nets that it trains itself."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import pytest
+import torch
+
+from helpers.discs import DISCS, draw_discs
+from helpers.runs import small_run
+from posewright.annotations import read_annotations
+from posewright.annotations.coco_write import write
+from posewright.cli import main
+from posewright.geometry import CropRule
+from posewright.models.checkpoint import Checkpoint, save_checkpoint
+from posewright.models.presets import build_net, preset
+from posewright.training import folds as folds_module
+
+
+@pytest.fixture(scope="module")
+def discs(tmp_path_factory):
+    """More of them than other tests need: what is usual has to be learned."""
+    return draw_discs(tmp_path_factory.mktemp("discs"), count=80, size=64)
+
+
+@pytest.fixture
+def place(discs, tmp_path):
+    """A checkpoint, and labels of which one has its sides exchanged."""
+    torch.manual_seed(0)
+    net = build_net(preset("hourglass_s1_nano", channels=16, activation="sigmoid"), len(DISCS))
+    save_checkpoint(Checkpoint(net, DISCS, CropRule((64, 64)), "hourglass_s1_nano"), tmp_path / "net.safetensors")
+    keypoints = discs.keypoints.copy()
+    keypoints[4, [0, 1]] = keypoints[4, [1, 0]]
+    write(replace(discs, keypoints=keypoints), tmp_path / "labels.json")
+    return tmp_path
+
+
+def audit(place, discs, *more: str) -> int:
+    return main(
+        [
+            "audit",
+            str(place / "labels.json"),
+            "--images",
+            str(discs.root),
+            "-o",
+            str(place / "out"),
+            "--device",
+            "cpu",
+            *more,
+        ]
+    )
+
+
+def test_files_table_and_next_command(place, discs, capsys):
+    before = (place / "labels.json").read_bytes()
+    net = str(place / "net.safetensors")
+    copies = ("--fix", str(place / "fixed.json"), "--weigh", str(place / "weighed.json"), "--level", "0.2")
+    assert audit(place, discs, "--model", net, *copies) == 0
+    said = capsys.readouterr().out
+    assert f"Next: posewright train --data {place}/fixed.json" in said
+    assert "corrected where at least 20% sure: " in said
+    with (place / "out" / "audit.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    # Left is left on all the others: their shape alone tells, whatever a net says that was never trained.
+    assert (rows[0]["picture"], rows[0]["rank"]) == (discs.images[4].path, "1")
+    swap = [r for r in rows if r["kind"] == "swap" and r["rank"] == "1"]
+    assert (swap[0]["label_x"], swap[0]["label_y"]) == (swap[1]["proposed_x"], swap[1]["proposed_y"])
+    assert (place / "out" / "worst.png").stat().st_size > 5000
+    assert "exchanged" in (place / "out" / "audit.html").read_text()
+    fixed, weighed = (read_annotations(place / name) for name in ("fixed.json", "weighed.json"))
+    doubted = next(i for i in range(len(discs)) if discs.image[i] == 4)
+    changed = [c.labelled[doubted].sum() < 3 or c.weight[doubted] < 1 for c in (fixed, weighed)]
+    assert all(changed)
+    assert (place / "labels.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--level", "0"], "--level is a probability"),
+        (["--model", "x.onnx", "--folds", "2"], "--folds and --minutes train nets"),
+        (["--model", "x.onnx"], "x.onnx: does not exist"),
+        (["--fix", "labels.csv"], "is no name of a COCO file"),
+        (["--points", "move"], "--points says what --fix does"),
+        (["--folds", "1"], "--folds must be at least 2"),
+        (["--folds", "99"], "80 groups of pictures that stay together, for 99 parts"),
+        (["--minutes", "0"], "--minutes must be above 0"),
+        (["--split", "test"], "has no split 'test'"),
+    ],
+)
+def test_bad_options_are_one_line_and_exit_2(place, discs, capsys, arguments, complaint):
+    assert audit(place, discs, *arguments) == 2
+    said = capsys.readouterr().err
+    assert complaint in said
+    assert len(said.strip().splitlines()) == 1
+    assert not (place / "out").exists()
+
+
+def test_the_labels_are_never_overwritten(place, discs, capsys):
+    assert audit(place, discs, "--model", "hand", "--fix", str(place / "labels.json")) == 2
+    assert "left as they are" in capsys.readouterr().err
+
+
+def test_nets_trained_for_it_are_kept_and_gone_on_with(tmp_path, capsys, monkeypatch):
+    labels = draw_discs(tmp_path, count=20, size=64)
+    write(labels, tmp_path / "labels.json")
+    plan = folds_module.plan_folds
+
+    def quick(*args, **kwargs):
+        return plan(*args, **(kwargs | {"config": small_run(epochs=2)}))
+
+    monkeypatch.setattr(folds_module, "plan_folds", quick)
+    typed = ["audit", str(tmp_path / "labels.json"), "--folds", "2", "-o", str(tmp_path / "out"), "--device", "cpu"]
+    assert main(typed) == 0
+    said = capsys.readouterr().out
+    assert (
+        "2 nets (hourglass_s1_nano at 64), 2 epochs each, judge 18 objects that they were not trained on: about" in said
+    )
+    made = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "folds").glob("*/model.onnx")}
+    assert len(made) == 2
+    assert main(typed) == 0
+    assert "net 1 of 2" not in capsys.readouterr().out
+    assert all(p.stat().st_mtime_ns == t for p, t in made.items())
+    other = replace(labels, keypoints=labels.keypoints + [1.0, 0.0, 0.0] * (labels.keypoints[..., 2:] > 0))
+    write(other, tmp_path / "labels.json")
+    assert main(typed) == 2
+    assert "holds nets that were trained for other labels" in capsys.readouterr().err
