@@ -18,18 +18,25 @@ def _raise_if_full(error: OSError, path: Path) -> None:
         raise PosewrightError("no space left on the device", file=path, fix="Free some, or write elsewhere") from None
 
 
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""What a text file in UTF-16 begins with, as Windows' "Unicode" files do."""
+
+
 def read_text(path: str | Path) -> str:
-    """The content of a UTF-8 text file, without a byte-order mark.
+    """The content of a text file without its byte-order mark, which tells UTF-16 from UTF-8.
 
     Raises:
-        PosewrightError: where it cannot be read or is no text.
+        PosewrightError: where it cannot be read or is in neither.
     """
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        data = Path(path).read_bytes()
+        text = data.decode("utf-16" if data.startswith(UTF_16) else "utf-8-sig")
     except OSError as error:
         raise PosewrightError(error.strerror or "cannot be read", file=path) from None
     except UnicodeDecodeError:
-        raise PosewrightError("is not a text file", file=path) from None
+        fix = "If it is text, save it as UTF-8" if b"\0" not in data else None
+        raise PosewrightError("is not a text file", file=path, fix=fix) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 @contextmanager

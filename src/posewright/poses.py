@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +70,20 @@ class Poses:
         """A frame in which nothing was found."""
         k = len(skeleton)
         return cls(skeleton, np.zeros((0, k, 2)), np.zeros((0, k)), np.zeros(0), np.zeros((0, 4)), **where)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Poses]) -> Poses:
+        """The poses of several findings on one frame, one after the other; what not all of them tell is left out."""
+        first = parts[0]
+
+        def column(name: str) -> Any:
+            filled = [getattr(p, name) for p in parts if len(p)]
+            return np.concatenate(filled) if filled and all(a is not None for a in filled) else None
+
+        names = ("xy", "score", "presence", "boxes", "covariance", "visibility", "track_id")
+        columns = {name: column(name) for name in names}
+        where = {name: getattr(first, name) for name in ("source", "width", "height", "frame", "time")}
+        return cls(first.skeleton, **columns, **where) if any(map(len, parts)) else cls.empty(first.skeleton, **where)
 
     def keypoint(self, name: str, index: int = 0) -> tuple[float, float, float]:
         """(x, y, score) of one keypoint of one pose, by name."""

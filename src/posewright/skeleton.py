@@ -110,14 +110,12 @@ class Skeleton:
         count = len(names)
         if count == 0:
             raise PosewrightError(f"skeleton '{self.name}' has no keypoints")
+        for name in (self.name, *names):
+            if not _encodable(name):
+                raise PosewrightError(f"{name!r} is no text and cannot be a skeleton's or a keypoint's name")
         for name in names:
-            if not _encodable(name) or not _encodable(self.name):
-                raise PosewrightError(f"skeleton '{self.name}': the name '{name}' is no text that can be stored")
             if not name or name != name.strip():
                 raise PosewrightError(f"skeleton '{self.name}': keypoint name '{name}' is empty or padded with spaces")
-        broken = next((n for n in (self.name, *names) if re.search("[\ud800-\udfff]", n)), None)
-        if broken is not None:  # JSON can hold half of a surrogate pair, and no text file can
-            raise PosewrightError(f"{broken!r} is no text and cannot be a skeleton's or a keypoint's name")
         doubled = sorted({n for n in names if names.count(n) > 1})
         if doubled:
             raise PosewrightError(f"skeleton '{self.name}': keypoint '{doubled[0]}' appears more than once")

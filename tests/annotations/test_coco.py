@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.labels import CATEGORY, NAMES, assert_same, coco_dict, coco_folder, picture, random_annotations, save_json
-from posewright.annotations import Annotations, Image, ReadOptions, find_format, get_format, read_annotations
+from posewright.annotations import (
+    Annotations,
+    Image,
+    ReadOptions,
+    find_format,
+    formats,
+    get_format,
+    read_annotations,
+)
+from posewright.annotations.images import Part
 from posewright.annotations.tables import BOX_MARGIN
 from posewright.errors import PosewrightError
 from posewright.skeleton import Skeleton
@@ -240,3 +250,33 @@ def test_a_large_file_is_read_in_seconds(tmp_path):
     start = time.perf_counter()
     assert len(read_annotations(path)) == 20_000
     assert time.perf_counter() - start < 10
+
+
+def test_terms_travel_with_the_labels(tmp_path):
+    a = replace(read_annotations(coco_folder(tmp_path)), terms="research only")
+    b = read_annotations(get_format("coco").write(a, tmp_path / "out.json")[0])
+    assert b.terms == "research only"
+    assert get_format("coco").losses(a) == []
+    others = [f for f in formats().values() if f.write and f.name != "coco"]
+    assert all("the terms of its pictures and labels: research only" in f.losses(a) for f in others)
+
+
+def test_where_a_picture_was_cut_out_travels_with_it(tmp_path):
+    """Else a keypoint outside the part, but inside the whole, would be taken for a mistake."""
+    part = Part("whole.jpg", 640, 480, 100, 60, 2, None, 7)
+    images = [Image("a.png", 40, 40, part=part), Image("b.png", 40, 40, part=replace(part, frame=3, id=None))]
+    keypoints = np.tile([[150.0, 10, 2]], (2, 4, 1))
+    a = Annotations(MOUSE, images, [0, 1], keypoints, [[0, 0, 160, 20]] * 2, tmp_path)
+    b = read_annotations(write(a, tmp_path / "x.json")[0])
+    assert [im.part for im in b.images] == [im.part for im in images]
+    np.testing.assert_array_equal(b.keypoints, a.keypoints)
+
+
+PARTS = (7, {}, {"path": "a.jpg"}, {"path": "a", "width": 1, "height": 1, "x0": 0, "y0": 0, "factor": 0})
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_what_others_call_a_part_is_passed_over(tmp_path, part):
+    content = coco_dict()
+    content["images"][0]["part"] = part
+    assert read_annotations(coco_folder(tmp_path, content)).images[0].part is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -227,6 +228,30 @@ def test_bad_config(tmp_path, content, says):
     (project(tmp_path) / "config.yaml").write_text(content)
     with pytest.raises(PosewrightError, match=says):
         read_annotations(tmp_path)
+
+
+def test_a_folder_called_labeled_data_is_no_project(tmp_path):
+    """Labels of another tool about a project's pictures lie in folders of the same names."""
+    (tmp_path / "labeled-data/day1").mkdir(parents=True)
+    with pytest.raises(PosewrightError, match=r"is in no annotation format"):
+        find_format(tmp_path)
+    project(tmp_path / "without config", config=False)
+    assert find_format(tmp_path / "without config").name == "deeplabcut"
+
+
+def test_groups_that_would_become_one_are_said(tmp_path):
+    a = read_annotations(project(tmp_path))
+    assert not [line for line in losses(a) if "groups" in line]
+    a.images = [replace(im, group=f"cam{i}/day1") for i, im in enumerate(a.images)]
+    assert "groups of pictures that differ in their first folders only: they become one" in losses(a)
+
+
+def test_one_video_is_enough_to_train_and_validate(tmp_path):
+    """The pictures of one folder are one group; without a part held out no training would begin."""
+    rows = "".join(f"labeled-data/day1/img{n}.png,{10 + n},20,30,40,,\n" for n in (10, 2, 9, 1, 33))
+    a = read_annotations(project(tmp_path, SINGLE.split("labeled")[0] + rows)).with_validation(0.2)
+    assert {im.name for im in a.images if im.split == "val"} == {"img33.png"}
+    assert {im.name for im in a.images if im.split == "train"} == {f"img{n}.png" for n in (1, 2, 9, 10)}
 
 
 def test_bad_rows_can_be_left_out(tmp_path):

@@ -34,6 +34,7 @@ def test_an_unknown_name_is_answered_with_the_nearest():
 def test_what_is_no_format(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     save_json(tmp_path / "viewer.json", {"version": "5.0", "imagePath": "a.jpg"})
+    save_json(tmp_path / "sleap.json", {"version": "2.0.0", "skeletons": [], "videos": [], "labels": []})
     (tmp_path / "empty").mkdir()
     (tmp_path / "zero.json").touch()
     (tmp_path / "export.zip").write_bytes(b"PK\x03\x04")
@@ -41,12 +42,20 @@ def test_what_is_no_format(tmp_path):
         ("notes.txt", "is in no annotation format known here. Name one with --format"),
         ("viewer.json", "is in no annotation format known here"),
         ("empty", "is in no annotation format known here"),
+        ("sleap.json", "is a project that SLEAP saved as JSON. Open it in SLEAP and save it as .slp"),
         ("zero.json", r"zero\.json: is empty"),
         ("export.zip", r"export\.zip: is an archive. Unpack it and give the folder"),
         ("nothing", "nothing: does not exist"),
     ):
         with pytest.raises(PosewrightError, match=says):
             find_format(tmp_path / name)
+
+
+def test_labels_one_level_down_are_named(tmp_path):
+    save_json(tmp_path / "day1/labels.json", coco_dict())
+    (tmp_path / "day2").mkdir()
+    with pytest.raises(PosewrightError, match=r"holds labels, .* Name one of them: day1 \(coco\)$"):
+        find_format(tmp_path)
 
 
 def test_two_formats_in_one_folder_are_asked_about(tmp_path):

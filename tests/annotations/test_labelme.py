@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from helpers.labels import NAMES, assert_same, picture, save_json
 from posewright.annotations import Annotations, Image, ReadOptions, find_format, get_format, read_annotations
+from posewright.cli import main
 from posewright.errors import PosewrightError
 from posewright.skeleton import Skeleton
 from posewright.skeletons import BUILTIN
@@ -94,12 +96,43 @@ def test_pictures_beside_above_and_told(tmp_path):
         save_json(path, content(nose, path=lost))
         told = read_annotations(tmp_path / "labels", options=ReadOptions(images=tmp_path / "photos"))
         assert told.missing_pictures() == []
-    with pytest.raises(PosewrightError, match=r"imagePath: picture path .* leaves the data folder.*--images"):
-        read_annotations(tmp_path / "labels")
+    # Nothing is there: it is missing beside the labels, not looked for above them.
+    lost_set = read_annotations(tmp_path / "labels")
+    assert [im.path for im in lost_set.images] == ["deep/a.png"]
+    assert lost_set.missing_pictures() == [0]
     picture(tmp_path / "labels/deep/a.png")
     for moved in ("C:\\photos\\a.png", "/home/me/a.png", "../../../elsewhere/a.png"):
         save_json(path, content(nose, path=moved))
         assert read_annotations(tmp_path / "labels").images[0].path == "deep/a.png"
+
+
+def test_pictures_inside_the_files(tmp_path, capsys):
+    made = picture(tmp_path / "made.png")
+    held = base64.b64encode(made.read_bytes()).decode()
+    for name in ("a", "day2/a"):
+        save_json(tmp_path / f"labels/{name}.json", content(shape("nose", [10, 20])) | {"imageData": held})
+    options = ReadOptions()
+    assert read_annotations(tmp_path / "labels", options=options).missing_pictures() == [0, 1]
+    assert "the pictures of 2 files, which hold them inside; posewright convert takes them out" in options.skipped[0]
+    assert main(["convert", str(tmp_path / "labels"), "-o", str(tmp_path / "out/new.json")]) == 0
+    a = read_annotations(tmp_path / "out/new.json")
+    assert a.missing_pictures() == []
+    assert a.root == tmp_path / "out/new_images"
+    assert [a.image_path(i).read_bytes() for i in range(2)] == [made.read_bytes()] * 2
+    # A picture that is there is the one that was labelled.
+    for name in ("a", "day2/a"):
+        picture(tmp_path / f"labels/{name}.png", 90, 70)
+    options = ReadOptions(extract=tmp_path / "none")
+    assert read_annotations(tmp_path / "labels", options=options).root == tmp_path / "labels"
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("data", ["no base 64!", base64.b64encode(b"no picture").decode()])
+def test_what_is_inside_is_no_picture(tmp_path, data):
+    save_json(tmp_path / "a.json", content(shape("nose", [10, 20])) | {"imageData": data})
+    with pytest.raises(PosewrightError, match=r"a\.json: its imageData is no"):
+        read_annotations(tmp_path, options=ReadOptions(extract=tmp_path / "out"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json"]
 
 
 BAD = {

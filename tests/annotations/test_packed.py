@@ -12,7 +12,8 @@ import pytest
 
 from helpers.discs import DISCS
 from helpers.scenes import draw_scenes
-from posewright.annotations import ReadOptions, find_format, read_annotations
+from posewright.annotations import ReadOptions, find_format, get_format, read_annotations
+from posewright.annotations.video_frames import all_files, frames_as_pictures
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
 from posewright.media.header import picture_size
@@ -73,6 +74,23 @@ def test_reading_pictures_needs_no_labels(shards):
         read_annotations(shards)
 
 
+def test_the_pictures_as_files_again(shards, tmp_path):
+    """Byte for byte, for formats and tools that know nothing of shards; these say so when asked to write a packed set."""
+    a = read_annotations(shards)
+    done: list[int] = []
+    b = frames_as_pictures(a, tmp_path / "pictures", done.append)
+    assert sum(done) == len(a.images)
+    assert all_files(b)
+    assert (b.root, b.images[0].path) == (tmp_path / "pictures", "00000000.png")  # a small file is kept as it is
+    assert [(im.group, im.split) for im in a.images] == [(im.group, im.split) for im in b.images]
+    for (member, _), im in zip(load_index(shards).members, b.images, strict=True):
+        assert (b.root / im.path).read_bytes() == member.read()
+    for name in ("labelme", "yolo-pose", "deeplabcut", "cpm-labels"):
+        with pytest.raises(PosewrightError, match=r"'00000\d.tar/0000000\d.\w+': .* knows pictures only"):
+            get_format(name).write(a, tmp_path / name)
+        assert not (tmp_path / name).exists()
+
+
 def test_a_choice_of_keypoints(shards):
     a = read_annotations(shards)
     b = read_annotations(shards, options=ReadOptions(skeleton=Skeleton("two", ("top", "left_disc"))))
@@ -116,6 +134,16 @@ def test_a_flipped_bit_is_found_when_the_picture_is_read_and_by_the_check(shards
     with pytest.raises(PosewrightError, match=rf"{member.shard.name}: {member.name}: is damaged"):
         check_shards(shards)
     assert picture_of(again, 0).ndim == 3
+
+
+def test_shards_without_their_index_are_no_unknown_format(shards):
+    """As a copy that was broken off leaves them, or packing that was: the index comes last."""
+    (shards / "index.jsonl").unlink()
+    with pytest.raises(PosewrightError, match=r"index\.jsonl: .* it is missing.*the same command goes on"):
+        read_annotations(shards)
+    (shards / "photo.txt").write_text("of another tool")
+    with pytest.raises(PosewrightError, match="is in no annotation format"):
+        read_annotations(shards)
 
 
 def test_a_shard_cut_short_while_it_is_in_use(shards):

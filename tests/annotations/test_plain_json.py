@@ -32,7 +32,7 @@ BAD = {
     "a word": ({"keypoints": {"2": [1, "x"]}}, "keypoint '2' holds \"x\", which is not a number"),
     "v": ({"keypoints": {"2": [1, 2, 7]}}, "'2'"),
     "set": ({"set": "some"}, "set 'some' is not one of train, val, test"),
-    "leaves": ({"path": "../a.png"}, "leaves the data folder"),
+    "leaves": ({"path": "x/../../a.png"}, "leaves the data folder"),
     "box": ({"box": [1, 2, 3]}, "box has 3 numbers, not 4"),
 }
 

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from helpers.labels import picture
-from posewright.annotations import ReadOptions, find_format, read_annotations
+from posewright.annotations import (
+    Annotations,
+    Image,
+    ReadOptions,
+    boxes_from_keypoints,
+    find_format,
+    get_format,
+    read_annotations,
+)
 from posewright.errors import PosewrightError
 from posewright.skeleton import Skeleton
 from posewright.skeletons import BUILTIN
@@ -82,6 +90,72 @@ def test_header_and_spacing_may_differ(tmp_path):
     for head in ("n_points:68\n{", "version: 1\r\nn_points: 68\r\n{", "{"):
         face(tmp_path, "a", content=head + body.replace(" ", "   ").replace("\n", "\r\n"))
         np.testing.assert_allclose(read_annotations(tmp_path).keypoints[0, :, :2], POINTS - 1)
+
+
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+
+def test_written_and_read_back(tmp_path):
+    face(tmp_path / "from/helen/trainset", "232194_1", ".jpg")
+    face(tmp_path / "from/lfpw/testset", "image_0001")
+    face(tmp_path / "from/more", "a")
+    a = read_annotations(tmp_path / "from")
+    fmt = get_format("300w")
+    assert fmt.losses(a) == ["boxes and sizes"]
+    assert fmt.write(a, tmp_path / "to") == [tmp_path / "to"]
+    b = read_annotations(tmp_path / "to")
+    assert b.images == a.images
+    np.testing.assert_allclose(b.keypoints, a.keypoints, atol=1e-4)
+    assert (tmp_path / "to/helen/trainset/232194_1.jpg").read_bytes() == a.image_path(0).read_bytes()
+
+
+def test_several_faces_splits_and_what_cannot_be_written(tmp_path):
+    for name in ("x/photo.png", "photo.jpg", "photo.png"):
+        picture(tmp_path / name, 110, 100)
+    points = np.concatenate([np.tile(POINTS - 1, (5, 1, 1)), np.full((5, 68, 1), 2)], 2)
+    points[1, :, 0] += 5
+    points[3, 7] = 0
+    points[4, 9, 2] = 1
+    images = [Image("x/photo.png", 110, 100, split="val", group="g"), *(Image(f"photo.{e}") for e in ("jpg", "png"))]
+    boxes = boxes_from_keypoints(points)
+    a = Annotations(BUILTIN["face-68"], images, [0, 0, 1, 1, 2], points, boxes, tmp_path)
+    fmt = get_format("300w")
+    assert fmt.losses(a) == [
+        "boxes and sizes",
+        "1 objects that lack a keypoint",
+        "that 1 keypoints are hidden: they count as visible",
+        "the groups of pictures that are not named <photo>_<number>",
+    ]
+    fmt.write(a, tmp_path / "to")
+    b = read_annotations(tmp_path / "to")
+    names = {"photo.jpg": None, "photo-2.png": None, "valset/x/photo_1.png": "val", "valset/x/photo_2.png": "val"}
+    assert {im.path: im.split for im in b.images} == names
+    second = [im.path for im in b.images].index("valset/x/photo_2.png")
+    np.testing.assert_allclose(b.keypoints[second], points[1], atol=1e-4)
+    nobody = a.objects([3])
+    with pytest.raises(PosewrightError, match=r"has no object with all keypoints"):
+        fmt.write(nobody, tmp_path / "none")
+    assert fmt.losses(nobody)[1:] == [
+        "1 objects that lack a keypoint",
+        "3 pictures without an object that has all keypoints",
+    ]
+    (tmp_path / "photo.jpg").unlink()
+    with pytest.raises(PosewrightError, match=r"photo\.jpg does not exist"):
+        fmt.write(a, tmp_path / "missing")
+    with pytest.raises(PosewrightError, match=r"to: is not empty"):
+        fmt.write(a, tmp_path / "to")
+    assert not (tmp_path / "none").exists() and not (tmp_path / "missing").exists()
+
+
+def test_the_real_faces_are_written_as_they_were(shared_data, tmp_path):
+    a = read_annotations(shared_data / "faces300w/afw")
+    a = a.subset(range(4))
+    get_format("300w").write(a, tmp_path / "to")
+    assert read_annotations(tmp_path / "to").images == a.images
+    for im in a.images:
+        before = (a.root / im.path).with_suffix(".pts").read_text().split()
+        after = (tmp_path / "to" / im.path).with_suffix(".pts").read_text().split()
+        assert [float(word) for word in after[5:-1]] == [float(word) for word in before[5:-1]]
 
 
 BAD = {

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posewright.annotations import Annotations, Image
-from posewright.annotations.splits import assign_splits, groups_of, parse_keys, parse_shares
+from posewright.annotations.splits import assign_splits, groups_of, parse_keys, parse_shares, split_in_time
 from posewright.errors import PosewrightError
 from posewright.skeleton import Skeleton
 
@@ -114,6 +114,23 @@ def test_shares_and_keys_that_are_understood():
     assert parse_keys("folder, similar") == ("folder", "similar")
     with pytest.raises(PosewrightError, match="Did you mean 'folder'"):
         parse_keys("folders")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    count=st.integers(3, 60),
+    shares=st.sampled_from([(0.9, 0.1), (0.1, 0.9), (0.8, 0.1, 0.1), (0.98, 0.01, 0.01), (0.7, 0.0, 0.3), (1.0, 0.0)]),
+    seed=st.integers(0, 5),
+)
+def test_a_single_group_is_cut_in_its_order(count, shares, seed):
+    order = np.random.default_rng(seed).permutation(count)
+    a = split_in_time(empty_set([Image(f"v/img{n}.png", group="v") for n in order]), shares)
+    splits = [a.images[i].split for i in np.argsort(order)]
+    names = ("train", "val", "test")[: len(shares)]
+    assert splits == sorted(splits, key=names.index)
+    for name, share in zip(names, shares):
+        assert (splits.count(name) > 0) == (share > 0)
+        assert abs(splits.count(name) - share * count) <= len(shares)
 
 
 def test_fewer_groups_than_splits():

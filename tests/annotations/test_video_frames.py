@@ -11,7 +11,7 @@ import pytest
 from helpers.clips import moving_pictures, write_clip
 from posewright.annotations import get_format
 from posewright.annotations.tables import Annotations, Image
-from posewright.annotations.video_frames import frames_as_pictures, has_frames
+from posewright.annotations.video_frames import all_files, frames_as_pictures
 from posewright.errors import PosewrightError
 from posewright.media.labelled import picture_of
 from posewright.media.pictures import write_picture
@@ -39,7 +39,9 @@ def filmed(tmp_path) -> Annotations:
 def test_the_pictures_are_the_frames(filmed, tmp_path):
     done: list[int] = []
     a = frames_as_pictures(filmed, tmp_path / "frames", done.append)
-    assert sum(done) == 3 and has_frames(filmed) and not has_frames(a)
+    assert sum(done) == 3
+    assert not all_files(filmed)
+    assert all_files(a)
     names = ["frames/clip/000009.png", "frames/clip-2/000002.png", "set/photo.png", "frames/clip/000001.png"]
     assert [im.path for im in a.images] == names and a.root == tmp_path
     assert [im.group for im in a.images] == ["left/clip.mp4", "mouse 3", None, "left/clip.mp4"]
@@ -83,3 +85,17 @@ def test_a_missing_video_leaves_nothing_behind(filmed, tmp_path):
     with pytest.raises(PosewrightError, match=r"clip.mp4: does not exist"):
         frames_as_pictures(filmed, tmp_path / "frames")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]
+
+
+def test_findings_name_the_frame(filmed):
+    """A video's path alone would leave a person looking through all of it."""
+    from posewright.audit.findings import Audited, Finding
+    from posewright.reports.audit import place
+
+    nowhere = np.zeros((1, 2))
+    finding = Finding(3, "point", (0,), 1.0, "a", nowhere, nowhere)
+    assert place(Audited(filmed, [finding], {}, {}, 4), finding) == ("left/clip.mp4, frame 1", 0)
+    assert filmed.images[0].full_name == "left/clip.mp4, frame 9"
+    assert filmed.images[2].full_name == "photo.png"
+    assert len({im.full_name for im in filmed.images}) == 4
+    assert filmed.record(0) == "object 0 on image 'left/clip.mp4, frame 9'"

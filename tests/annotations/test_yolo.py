@@ -55,9 +55,34 @@ def test_cvat_export_with_lists(tmp_path, line):
     (tmp_path / "Train.txt").write_text(f"{line}\n\n")
     a = read_annotations(tmp_path)
     assert (len(a), a.images[0].split, a.images[0].path) == (1, "train", "images/Train/a.png")
-    (tmp_path / "Train.txt").write_text("../../outside/a.png\n")
+    (tmp_path / "Train.txt").write_text("images/../../outside/a.png\n")
     with pytest.raises(PosewrightError, match=r"Train\.txt: line 1: picture path .* leaves the data folder"):
         read_annotations(tmp_path)
+
+
+@pytest.mark.parametrize("root", ["/content/mice", "C:\\\\mice", "D:/mice", "/home/me/datasets/mice"])
+@pytest.mark.parametrize("listed", [True, False])
+def test_paths_of_another_machine(tmp_path, root, listed):
+    yolo_set(
+        tmp_path,
+        "train",
+        f"path: {root}\ntrain: {root}/images/train{'.txt' if listed else ''}\nval: {root}/images/val\n",
+    )
+    picture(tmp_path / "images/val/c.png")
+    (tmp_path / "images/train.txt").write_text(f"{root}/images/train/a.png\r\n")
+    a = read_annotations(tmp_path)
+    assert [(im.path, im.split) for im in a.images] == [("images/train/a.png", "train"), ("images/val/c.png", "val")]
+    assert len(a) == 1
+
+
+def test_folders_that_are_links(tmp_path):
+    yolo_set(tmp_path / "real")
+    (tmp_path / "set").mkdir()
+    for name in ("images", "labels"):
+        (tmp_path / "set" / name).symlink_to(tmp_path / "real" / name)
+    (tmp_path / "set/labels/train/round").symlink_to(tmp_path / "set")
+    assert find_format(tmp_path / "set").name == "yolo-pose"
+    assert [im.path for im in read_annotations(tmp_path / "set").images] == ["images/train/a.png"]
 
 
 def test_cvat_export_without_pictures(tmp_path):
@@ -164,7 +189,8 @@ def test_bad_line(tmp_path, case):
         ("kpt_shape: [3, 3]\n", "names no pictures"),
         ("kpt_shape: [3, 3]\ntrain: images/none\n", "train: its folder 'images/none' does not exist"),
         ("kpt_shape: [3, 3]\ntrain: list.txt\n", "train: its list 'list.txt' does not exist"),
-        ("kpt_shape: [3, 3]\ntrain: /etc\n", "train: picture path '/etc' leaves the data folder"),
+        ("kpt_shape: [3, 3]\ntrain: /etc\n", "train: its folder 'etc' does not exist"),
+        ("kpt_shape: [3, 3]\ntrain: a/../../b\n", "train: picture path 'a/../../b' leaves the data folder"),
         ("kpt_shape: [3, 3\n", "is not YAML"),
     ],
 )
@@ -191,7 +217,11 @@ def test_round_trip(tmp_path):
     a = labelled(tmp_path / "from")
     fmt = get_format("yolo-pose")
     lines = fmt.losses(a)
-    assert lines == ["1 keypoints outside their pictures: they count as not labelled", "1 crowd regions"]
+    assert lines == [
+        "1 keypoints outside their pictures: they count as not labelled",
+        "what 1 boxes reach beyond their pictures: they are cut at the border",
+        "1 crowd regions",
+    ]
     assert fmt.write(a, tmp_path / "to") == [tmp_path / "to"]
     b = read_annotations(tmp_path / "to")
     names = ["images/train/a.png", "images/val/b.png", "images/val/ü c.png"]

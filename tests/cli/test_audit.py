@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,9 +15,11 @@ from posewright.annotations import read_annotations
 from posewright.annotations.coco_write import write
 from posewright.cli import main
 from posewright.geometry import CropRule
-from posewright.models.checkpoint import Checkpoint, save_checkpoint
+from posewright.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from posewright.models.presets import build_net, preset
 from posewright.training import folds as folds_module
+from posewright.training.fit import CHECKPOINT, LAST
+from posewright.training.task import KeypointTask
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +67,23 @@ def test_files_table_and_next_command(place, discs, capsys):
     with (place / "out" / "audit.csv").open() as file:
         rows = list(csv.DictReader(file))
     # Left is left on all the others: their shape alone tells, whatever a net says that was never trained.
-    assert (rows[0]["picture"], rows[0]["rank"]) == (discs.images[4].path, "1")
-    swap = [r for r in rows if r["kind"] == "swap" and r["rank"] == "1"]
-    assert (swap[0]["label_x"], swap[0]["label_y"]) == (swap[1]["proposed_x"], swap[1]["proposed_y"])
+    first = [r for r in rows if r["rank"] == "1"]
+    assert {(r["picture"], r["object"], r["kind"]) for r in first} == {(discs.images[4].path, "0", "swap")}
+    assert [r["keypoint"] for r in first] == ["left_disc", "right_disc"]
+    left, right = ((float(r["label_x"]), float(r["label_y"])) for r in first)
+    assert [(float(r["proposed_x"]), float(r["proposed_y"])) for r in first] == [right, left]
+    np.testing.assert_allclose([left, right], discs.keypoints[4, [1, 0], :2], atol=0.01)
+    probability = float(first[0]["probability"])
+    assert probability > 0.3
     assert (place / "out" / "worst.png").stat().st_size > 5000
     assert "exchanged" in (place / "out" / "audit.html").read_text()
     fixed, weighed = (read_annotations(place / name) for name in ("fixed.json", "weighed.json"))
-    doubted = next(i for i in range(len(discs)) if discs.image[i] == 4)
-    changed = [c.labelled[doubted].sum() < 3 or c.weight[doubted] < 1 for c in (fixed, weighed)]
-    assert all(changed)
+    np.testing.assert_allclose(fixed.keypoints[4], discs.keypoints[4], atol=0.01)
+    assert (fixed.weight == 1).all()
+    assert weighed.weight[4] == pytest.approx(1 - probability, abs=1e-4)
+    np.testing.assert_allclose(weighed.keypoints[4, :2], discs.keypoints[4, [1, 0]], atol=0.01)
+    others = np.arange(len(discs)) != 4
+    assert (weighed.weight[others] == 1).mean() > 0.9
     assert (place / "labels.json").read_bytes() == before
 
 
@@ -127,3 +138,53 @@ def test_nets_trained_for_it_are_kept_and_gone_on_with(tmp_path, capsys, monkeyp
     write(other, tmp_path / "labels.json")
     assert main(typed) == 2
     assert "holds nets that were trained for other labels" in capsys.readouterr().err
+
+
+def test_a_single_video_is_parted_in_stretches(tmp_path):
+    a = draw_discs(tmp_path, 7)
+    a.images = [replace(im, group="clip") for im in a.images]
+    parts = folds_module._parts(a, 3, seed=0)
+    assert sorted(parts.tolist()) == parts.tolist()
+    assert set(parts.tolist()) == {0, 1, 2}
+
+
+def test_a_run_that_was_broken_off_goes_on_where_it_was(tmp_path, capsys, monkeypatch):
+    """The second net loses power in its third epoch: the same call trains what was left, to the very same weights."""
+    labels = draw_discs(tmp_path, count=20, size=64)
+    config = small_run(epochs=3)
+
+    def nets(folder):
+        plan = folds_module.plan_folds(labels, tmp_path / folder, folds=2, config=config, device="cpu")
+        plan.train()
+        return [load_checkpoint(tmp_path / folder / f"fold{n}" / CHECKPOINT).net.state_dict() for n in range(2)]
+
+    whole = nets("whole")
+    losses, done = KeypointTask.losses, []
+
+    def counted(self, batch):
+        done.append(1)
+        if len(done) == stop:
+            raise RuntimeError("no power")
+        return losses(self, batch)
+
+    monkeypatch.setattr(KeypointTask, "losses", counted)
+    stop = 0
+    nets("counted")
+    all_steps, stop = len(done), len(done) - 1
+    done.clear()
+    with pytest.raises(RuntimeError, match="no power"):
+        nets("broken")
+    assert (tmp_path / "broken/fold1" / LAST).is_file()
+    assert not (tmp_path / "broken/fold1" / CHECKPOINT).exists()
+    kept = (tmp_path / "broken/fold0/model.onnx").stat().st_mtime_ns
+    done.clear()
+    stop = 0
+    capsys.readouterr()
+    resumed = nets("broken")
+    said = capsys.readouterr().out
+    assert "net 1 of 2" not in said
+    assert "net 2 of 2" in said
+    assert len(done) < all_steps / 2
+    assert (tmp_path / "broken/fold0/model.onnx").stat().st_mtime_ns == kept
+    for one, other in zip(whole, resumed, strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in one)

@@ -248,6 +248,14 @@ def test_split_parts_the_set_anew(tmp_path, capsys):
     assert len(set(by_folder[::2])) == len(set(by_folder[1::2])) == 1
     assert set(by_folder) == {"train", "val"}
     (tmp_path / "o.json").unlink()
+    one = [im | {"file_name": f"a/{im['id']}.jpg", "group": "clip"} for im in content["images"]]
+    alone = save_json(tmp_path / "alone.json", content | {"images": one})
+    code, out, _ = run(capsys, alone, "-o", tmp_path / "o.json", "--split", "0.9,0.1")
+    assert code == 0
+    assert "All pictures are of one group, such as a video: its last ones are held out." in out
+    held = {im.path for im in read_annotations(tmp_path / "o.json").images if im.split == "val"}
+    assert held == {f"a/{i}.jpg" for i in range(36, 40)}
+    (tmp_path / "o.json").unlink()
     for more, says in (
         (("--split", "0.9"), "has 1 shares"),
         (("--split", "0.9,0.1", "--split-by", "colour"), "cannot be split by 'colour'"),

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from helpers.lamps import SKELETON, as_results, figures, lamp_model, lamp_set
-from posewright.annotations import Annotations, Image
+from posewright.annotations import Annotations, Image, read_annotations
 from posewright.cli import main
-from posewright.cli.evaluate import choose_split, held_out
 from posewright.errors import PosewrightError
+from posewright.geometry import CropRule
 from posewright.skeleton import Skeleton
+from posewright.training.augment_config import PLAIN
+from posewright.training.packing import PackConfig, pack
+from posewright.training.parting import choose_split, held_out
 
 
 @pytest.fixture
@@ -125,6 +128,20 @@ def test_which_part_is_measured(splits, wanted, paths, words):
     assert ([im.path for im in got.images], said) == (paths, words)
 
 
+def test_a_set_that_was_packed_too_tightly_is_not_measured(place, capsys):
+    """Grey where the picture went on would be measured as the model's fault."""
+    lamp_model("lamp.onnx")
+    for name, margin in (("tight", 0.6), ("wide", 1.25)):
+        config = PackConfig(CropRule((96, 96), margin), PLAIN, lossless="png")
+        pack(read_annotations("labels.json"), name, config)
+    assert main(["evaluate", "lamp.onnx", "tight", "--worst", "0"]) == 2
+    assert "was packed too tightly for a margin of 1.25 at 96x96" in capsys.readouterr().err
+    for data in ("wide", "labels.json"):
+        assert main(["evaluate", "lamp.onnx", data, "--worst", "0", "--negatives", "0", "--json", f"{data}.json"]) == 0
+    one, other = (figures(f"{data}.json")["metrics"] for data in ("wide", "labels.json"))
+    assert one == pytest.approx(other, abs=1e-3, nan_ok=True)
+
+
 def test_a_part_that_is_not_there():
     with pytest.raises(PosewrightError, match="has no split 'val'; its splits are test, train"):
         choose_split(three("train", "test"), "val", None)
@@ -133,7 +150,6 @@ def test_a_part_that_is_not_there():
 def test_a_run_is_measured_on_what_it_held_out(place, capsys):
     """The same pictures that training validated on, though the labels themselves know no splits."""
     pytest.importorskip("yaml")
-    from posewright.annotations import read_annotations
     from posewright.training.config import TrainConfig
 
     config = TrainConfig(data="labels.json", val_share=0.4, seed=3)

@@ -16,7 +16,8 @@ from helpers.labels import coco_dict, coco_folder, save_json
 from posewright.annotations import Annotations, get_format, read_annotations
 from posewright.annotations.duplicates import Twin
 from posewright.cli import main
-from posewright.reports.inspection import TILE, extremes, inspect
+from posewright.reports.inspection import extremes, inspect
+from posewright.reports.tiles import TILE
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:

@@ -59,7 +59,7 @@ def test_threshold_and_split(place, discs):
     [
         (["--most", "0.5"], "--most is a factor from 1 to 100"),
         (["--worst", "0"], "--worst must be at least 1"),
-        (["--split", "test"], "has no test split"),
+        (["--split", "test"], "has no split 'test'"),
     ],
 )
 def test_bad_options_are_one_line_and_exit_2(place, discs, capsys, arguments, complaint):

@@ -53,6 +53,19 @@ def test_pack_check_and_what_to_type_next(desk, capsys):
     assert "is cut short" in complaint(capsys, "--check", "my shards")
 
 
+@pytest.mark.parametrize("to", ["yolo-pose", "labelme", "coco", "csv"])
+def test_a_packed_set_is_converted_with_its_pictures(desk, capsys, to):
+    """Tools that read these formats open files; members of a tar they do not."""
+    assert main(["pack", "labels.json", "-o", "shards", "--input-size", "32"]) == 0
+    target = desk / ("out.json" if to == "coco" else "out.csv" if to == "csv" else "out")
+    assert main(["convert", "shards", "-o", str(target), "--to", to]) == 0
+    packed, found = read_annotations(desk / "shards"), read_annotations(target)
+    assert found.require_pictures() is found
+    assert all((found.root / im.path).is_file() for im in found.images)
+    assert len(found.images) == len(packed.images)
+    assert ("pictures of the packed set" in capsys.readouterr().out) == (to != "yolo-pose")
+
+
 def test_bad_input(desk, capsys):
     assert "no place to write to" in complaint(capsys, "labels.json")
     assert "does not exist" in complaint(capsys, "nothing.json", "-o", "a")

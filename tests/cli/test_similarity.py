@@ -37,6 +37,7 @@ def place(tmp_path, monkeypatch):
     other = Poses(BODY_14, np.ones((1, 14, 2)), np.ones((1, 14)), np.ones(1), box)
     (tmp_path / "other.jsonl").write_text(other.to_json() + "\n")
     (tmp_path / "bad.jsonl").write_text("{}\n")
+    (tmp_path / "film.jsonl").write_bytes(b"\xff\xd8\xff\xe0")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -64,6 +65,7 @@ def test_a_pose_is_like_itself(place, capsys):
     ("arguments", "complaint"),
     [
         (["a.json", "none.jsonl"], "none.jsonl: No such file"),
+        (["a.json", "film.jsonl"], "film.jsonl: is not a text file"),
         (["a.json", "bad.jsonl"], "bad.jsonl: line 1: is no record of predictions"),
         (["a.json", "b.jsonl", "--index-b", "1"], "has 1 poses, counted from 0; there is no number 1"),
         (["a.json", "other.jsonl"], "has the keypoints of 'body-14'"),

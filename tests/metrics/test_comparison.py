@@ -55,6 +55,32 @@ def test_verdicts(found):
     assert [row["B is"] for row in comparison.rows()] == ["better", "worse", "not clear", "", "not clear"]
 
 
+@pytest.mark.parametrize(("pictures", "verdict"), [(1, "not clear"), (5, "not clear"), (6, "better")])
+def test_so_few_pictures_that_chance_would_do_give_no_verdict(pictures, verdict):
+    """All hits against all misses: the bootstrap's interval is the point 1, of a single picture, too."""
+    truth = labels(pictures)
+    a, b = predictions(truth, [0, 0, 0, 0], 0), predictions(truth, [1, 1, 1, 1], 0)
+    found = compare(a, b, truth, resamples=100)
+    assert (found.total.low, found.total.high, found.total.differing) == (1, 1, pictures)
+    assert found.keypoints(verdict) == ["better", "worse", "same"]
+    assert any(line.startswith(f"Caution: {pictures} picture") for line in found.conventions())
+
+
+def test_only_pictures_that_differ_speak_for_a_verdict():
+    """Five better ones among three hundred: the interval leaves out 0, a sign test would not."""
+    truth = labels()
+    a = predictions(truth, [0, 0, 0, 0], 0)
+    b = a.copy()
+    b[:5, 0] = truth.keypoints[:5, 0, :2]
+    one = compare(a, b, truth, resamples=1000)
+    assert one.by_keypoint["better"].low > 0
+    assert one.keypoints("better") == []
+    b[5, 0] = truth.keypoints[5, 0, :2]
+    other = compare(a, b, truth, resamples=1000)
+    assert other.keypoints("better") == ["better"]
+    assert "differ on at least 6 pictures" in "\n".join(other.conventions())
+
+
 def test_figures_are_those_of_the_bootstrap(found):
     truth, _, _, comparison = found
     by_hand = paired_bootstrap(comparison.a.normalised, comparison.b.normalised, truth.image, 0.1, resamples=1000)
@@ -99,6 +125,7 @@ def test_progress_counts_every_difference(found):
     [
         ({"resamples": 5}, "at least 100 resamples"),
         ({"level": 1.0}, "level is a share"),
+        ({"seed": -1}, "a seed must not be below 0"),
         ({"threshold": -1.0}, "above 0"),
     ],
 )

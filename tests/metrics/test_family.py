@@ -6,6 +6,8 @@ all others exactly, so that PCK at t is all but that one exactly while t x lengt
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -86,6 +88,17 @@ def test_parts_by_visibility_and_size_by_hand():
     assert by_size(alike) == []
     points[..., 2] = 2
     assert by_visibility(evaluate(pred, Annotations(BODY_14, images, np.arange(20), points, boxes))) == []
+
+
+def test_without_any_length_the_caution_says_so_instead_of_an_interval_of_nothing():
+    one = person("body")
+    flat = one.keypoints.copy()
+    flat[..., :2] = 50.0
+    result = evaluate(flat[..., :2], Annotations(BODY_14, one.images, one.image, flat, one.boxes))
+    (said,) = result.cautions()
+    assert "no object has a length to normalise by (torso" in said
+    assert "nan" not in said
+    assert json.loads(result.dumps())["metrics"]["PCK@0.2"] is None
 
 
 def test_few_objects_come_with_a_caution_and_many_do_not():

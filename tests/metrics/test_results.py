@@ -161,6 +161,7 @@ def bad(**changes):
         (bad(keypoints=[1, 2, 3]), "result 1: has 3 keypoint numbers; the labels' skeleton 'pair' needs 3 x 2 = 6"),
         (bad(keypoints=[1, 2, 1, float("nan"), 5, 1]), "result 1: keypoint 'right' is not finite"),
         (bad(keypoints=[float("inf"), 2, 1, 3, 5, 1]), "result 1: keypoint 'left' is not finite"),
+        (bad(keypoints=[1, 2, 1, 3, -1e200, 1]), r"result 1: keypoint 'right' lies at \[3.0, -1e\+200\]"),
         (bad(score="high"), "result 1: score 'high'"),
         (bad(score=float("nan")), "result 1: score nan"),
         (lambda t: [row(t, 0, id=4), row(t, 1, id=4)], "result 1: id 4 is used twice"),

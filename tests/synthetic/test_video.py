@@ -10,7 +10,7 @@ from posewright.annotations import read_annotations
 from posewright.cli import main
 from posewright.synthetic import hand_clip, make_hand_video
 from posewright.synthetic.hand import check_size
-from posewright.synthetic.video import _CROSSING, _Passer
+from posewright.synthetic.motion import _CROSSING, _Passer
 
 SIZE, FPS, SECONDS = (160, 120), 25.0, 3.0
 

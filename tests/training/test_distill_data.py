@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from helpers.discs import draw_discs
+from helpers.scenes import draw_scenes
 from helpers.teaching import RULE, SMALL, Oracle, batch_of, lesson_for, save_teacher, task_for
+from posewright.annotations import read_annotations
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
 from posewright.media.sources import folder_pictures
@@ -20,6 +22,8 @@ from posewright.training.augment_config import PLAIN, AugmentConfig
 from posewright.training.dataset import IGNORED, CropDataset, collate
 from posewright.training.distill_config import DistillConfig
 from posewright.training.distill_data import found_boxes, whole_boxes, with_unlabelled
+from posewright.training.packing import PackConfig, pack
+from posewright.training.teacher_cache import data_digest
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +103,17 @@ def test_the_cache_gives_what_the_teacher_said(discs, big, tmp_path, code):
     assert torch.allclose(maps, wanted, atol=0.0021)
     assert torch.equal(weight, full)
     assert task.losses(one)["loss"].item() == pytest.approx(task.losses(other)["loss"].item(), rel=0.01)
+
+
+def test_the_digest_of_a_packed_set_follows_its_pixels_and_not_its_place(tmp_path):
+    """A part's picture lies in a shard, which is no file of its own; a copied set is the same set."""
+    scenes = draw_scenes(tmp_path / "scenes", 3)
+    for name, quality in (("one", 95), ("other", 60)):
+        pack(scenes, tmp_path / name, PackConfig(CropRule((32, 32)), quality=quality))
+    shutil.copytree(tmp_path / "one", tmp_path / "copy")
+    one, other, copy = (data_digest(read_annotations(tmp_path / name)) for name in ("one", "other", "copy"))
+    assert one == copy
+    assert one != other
 
 
 def test_a_cache_goes_on_where_it_was_and_tells_teachers_apart(discs, big, tmp_path, monkeypatch, capsys):

@@ -1,67 +1,28 @@
-"""Packed sets: a crop of a packed part is the crop of the whole picture, and training goes on from it as from files."""
+"""Packed sets: a crop of a packed part is the crop of the whole picture, and nothing that was labelled is lost."""
 
 from __future__ import annotations
 
-import csv
+import itertools
 import json
 import tarfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers.discs import draw_discs
-from helpers.runs import small_run
-from helpers.scenes import draw_scenes
+from helpers.packs import GEOMETRY, LOSSLESS, RULE, apart, crops, moved
 from posewright.annotations import Annotations, Image, read_annotations
 from posewright.annotations.masks import decode_rle
-from posewright.errors import PosewrightError
-from posewright.geometry import CropRule
-from posewright.media import shard_writer
+from posewright.geometry import CropRule, Similarity
+from posewright.media.labelled import picture_of
 from posewright.media.pictures import decode_picture, read_picture
 from posewright.media.sinks import h264_video
-from posewright.training import packing
-from posewright.training.augment_config import PLAIN, AugmentConfig
-from posewright.training.data import loaders
-from posewright.training.dataset import IGNORED, CropDataset, EpochSampler
-from posewright.training.fit import fit
+from posewright.training.dataset import CropDataset
 from posewright.training.packing import PackConfig, pack
-from posewright.training.task import KeypointTask
-
-RULE = CropRule((64, 48))
-GEOMETRY = replace(PLAIN, scale=0.25, rotation=40, shift=0.06, flip=0.5)
-LOSSLESS = PackConfig(RULE, GEOMETRY, lossless="png", backgrounds=0.2)
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    return draw_scenes(tmp_path_factory.mktemp("scenes"))
-
-
-@pytest.fixture(scope="module")
-def packed(scenes, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("packed") / "shards"
-    pack(scenes, folder, LOSSLESS)
-    return read_annotations(folder)
-
-
-def crops(a: Annotations, rule: CropRule, augment: AugmentConfig | None, epochs: int = 1, seed: int = 0):
-    data = CropDataset(a, rule, augment, seed, negatives=0.0)
-    return data, [data[epoch, i] for epoch in range(epochs) for i in range(len(data))]
-
-
-def apart(one, other) -> np.ndarray:
-    return np.abs(one["image"].numpy().astype(int) - other["image"].numpy().astype(int))
-
-
-def moved(one, other) -> float:
-    """The largest distance along an axis between labelled keypoints of two samples, in crop pixels."""
-    return float((one["points"] - other["points"])[one["state"] != IGNORED].abs().max())
-
+from posewright.warp import warp
 
 # -- geometry ----------------------------------------------------------------------------------------------------------
 
@@ -111,6 +72,30 @@ def test_whatever_the_augmentation_reaches_is_packed(
         assert moved(one, other) < 0.05
         # Grey where the other has picture would differ by tens over whole corners.
         assert (apart(one, other) > 40).mean() < 0.01
+
+
+def test_the_strongest_draws_of_every_kind_at_once(scenes, tmp_path):
+    """Both ends of zoom, turn and shift, mirrored and not: what is packed reaches just as far as they do."""
+    augment = replace(GEOMETRY, scale=0.4, rotation=60, rotation_share=1.0, shift=0.2)
+    few = scenes.subset([1, 3, 4])
+    pack(few, tmp_path / "shards", PackConfig(RULE, augment, lossless="png", detail=2))
+    parts = read_annotations(tmp_path / "shards")
+    own = np.flatnonzero(~parts.iscrowd)
+    trained = np.flatnonzero(few.labelled.any(1) & ~few.iscrowd)
+    for i, j in zip(trained, own, strict=True):
+        pictures = picture_of(few, int(few.image[i])), picture_of(parts, int(parts.image[j]))
+        labelled = few.labelled[i]
+        for zoom, turn, x, y, flip in itertools.product(
+            (1 / 1.4, 1.4), (-60, 35, 60), (-0.2, 0.2), (-0.2, 0.2), (False, True)
+        ):
+            places = [
+                Similarity.crop(box, RULE.size, margin=RULE.margin, rotation=turn, scale=zoom, shift=(x, y), flip=flip)
+                for box in (few.boxes[i], parts.boxes[j])
+            ]
+            one, other = places[0].apply(few.keypoints[i, :, :2]), places[1].apply(parts.keypoints[j, :, :2])
+            assert np.abs(one - other)[labelled].max() < 0.05
+            crop, of_part = (warp(picture, place, RULE) for picture, place in zip(pictures, places, strict=True))
+            assert (np.abs(crop.astype(int) - of_part) > 40).mean() < 0.01
 
 
 def test_places_lead_back_to_the_whole_picture(scenes, packed):
@@ -242,186 +227,12 @@ def test_a_frame_of_a_video_is_packed_as_a_picture_is(tmp_path):
         assert abs(float(read_picture(part.image_path(i)).mean()) - level) < 4
 
 
-# -- a run that asks for more than was packed --------------------------------------------------------------------------
-
-
-def test_more_augmentation_than_was_packed_is_said_with_figures(packed, capsys):
-    config = small_run(augment=replace(GEOMETRY, rotation=180, rotation_share=1.0, scale=0.8), input_size="48x64")
-    loaders(config, packed, RULE)
-    said = capsys.readouterr().out
-    assert "reaches beyond what was packed" in said
-    assert "% of their side" in said
-    loaders(replace(config, augment=GEOMETRY), packed, RULE)
-    assert capsys.readouterr().out == ""
-
-
-def test_a_larger_margin_than_was_packed_is_an_error(packed):
-    with pytest.raises(PosewrightError, match=r"packed too tightly for a margin of 4 at 48x64.*--margin"):
-        loaders(small_run(augment=PLAIN), packed, CropRule((64, 48), 4.0))
-
-
-def test_a_larger_input_than_was_packed_is_said(packed, capsys):
-    loaders(small_run(augment=GEOMETRY), packed, CropRule((192, 144)))
-    assert "enlarge them up to" in capsys.readouterr().out
-
-
-# -- training ----------------------------------------------------------------------------------------------------------
-
-
-def history(folder: Path) -> list[dict[str, str]]:
-    with (folder / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
-
-
-class Stop(Exception):
-    pass
-
-
-def test_training_is_the_same_as_from_files_and_is_resumed_exactly(discs, tmp_path, monkeypatch):
-    """The parts are the files here, so every figure must be equal; and a broken-off run must reach the same weights."""
-    monkeypatch.setattr("posewright.export.onnx.export_onnx", lambda *_: None)  # slow, and no business of this test
-    monkeypatch.setattr("posewright.reports.curves.draw_curves", lambda *_: None)
-    pack(discs, tmp_path / "shards", PackConfig(CropRule((64, 64)), terms="for tests only"))
-    part = read_annotations(tmp_path / "shards")
-    plain = small_run(augment=AugmentConfig(rotation=10, negative=0.0), checkpoint_minutes=1e-6, epochs=2)
-    fit(replace(plain, output=str(tmp_path / "files")), discs)
-    whole = fit(replace(plain, output=str(tmp_path / "packed")), part)
-    assert history(tmp_path / "files") == history(tmp_path / "packed")
-    assert whole.checkpoint.terms == "Training data: for tests only"
-
-    original, steps = KeypointTask.training_step, []
-
-    def breaks_off(self, *args, **kwargs):
-        steps.append(1)
-        if len(steps) == 6:  # in the second of two epochs
-            raise Stop
-        return original(self, *args, **kwargs)
-
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(KeypointTask, "training_step", breaks_off)
-        fit(replace(plain, output=str(tmp_path / "broken")), part)
-    again = fit(replace(plain, output=str(tmp_path / "broken")), read_annotations(tmp_path / "shards"), resume=True)
-    assert history(tmp_path / "broken") == history(tmp_path / "packed")
-    one, other = whole.checkpoint.net.state_dict(), again.checkpoint.net.state_dict()
-    assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-def test_two_processes_share_a_pass(packed):
-    data = CropDataset(packed, RULE, GEOMETRY)
-    alone = list(EpochSampler(len(data), seed=1, batch_size=4))
-    parts = [list(EpochSampler(len(data), seed=1, batch_size=4, rank=rank, ranks=2)) for rank in (0, 1)]
-    assert not set(parts[0]) & set(parts[1])
-    together = [key for a, b in zip(*(np.array(p).reshape(-1, 2, 2).tolist() for p in parts)) for key in (*a, *b)]
-    assert [tuple(key) for key in together] == alone
-    for key in parts[1][:3]:
-        assert torch.equal(CropDataset(packed, RULE, GEOMETRY)[key]["image"], data[key]["image"])
-
-
-# -- stopped and gone on with ------------------------------------------------------------------------------------------
-
-SMALL_SHARDS = replace(LOSSLESS, shard_mb=0.15)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in folder.iterdir()}
-
-
-@pytest.mark.parametrize("at", [1, 5, 9])
-def test_a_stopped_run_goes_on_to_the_same_bytes(scenes, tmp_path, monkeypatch, at):
-    whole = pack(scenes, tmp_path / "whole", SMALL_SHARDS)
-    assert whole.shards > 3
-    original = packing._Cutter.__call__
-    calls: list[int] = []
-
-    def stops(self, cuts):
-        calls.append(cuts[0].image)
-        if cuts[0].image == at:
-            raise KeyboardInterrupt
-        return original(self, cuts)
-
-    monkeypatch.setattr(packing._Cutter, "__call__", stops)
-    with pytest.raises(KeyboardInterrupt):
-        pack(scenes, tmp_path / "b", SMALL_SHARDS)
-    monkeypatch.undo()
-    left = content(tmp_path / "b") if (tmp_path / "b").exists() else {}
-    assert "index.jsonl" not in left
-    if left:
-        (tmp_path / "b" / ".000009-killed.tmp.tar").write_bytes(b"half")  # as a kill leaves it
-    done = pack(scenes, tmp_path / "b", SMALL_SHARDS)
-    assert done.taken_up == sum(name.endswith(".tar") for name in left)
-    assert content(tmp_path / "b") == content(tmp_path / "whole")
-    assert replace(done, index=whole.index, taken_up=0) == whole
-
-
-def test_other_settings_start_again(scenes, tmp_path, monkeypatch):
-    def stops(self, header):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(shard_writer.ShardWriter, "finish", stops)
-    with pytest.raises(KeyboardInterrupt):
-        pack(scenes, tmp_path / "a", SMALL_SHARDS)
-    monkeypatch.undo()
-    (tmp_path / "a" / "000001.tar").write_bytes(b"damaged since")
-    (tmp_path / "a" / "notes.txt").write_text("mine")
-    once = pack(scenes, tmp_path / "a", replace(SMALL_SHARDS, seed=4))
-    assert once.taken_up == 0
-    assert (tmp_path / "a" / "notes.txt").read_text() == "mine"
-    other = pack(scenes, tmp_path / "b", replace(SMALL_SHARDS, seed=4))
-    assert once.bytes == other.bytes
-
-
-def test_a_damaged_shard_is_made_again(scenes, tmp_path, monkeypatch):
-    monkeypatch.setattr(shard_writer.ShardWriter, "finish", lambda self, header: (_ for _ in ()).throw(Stop))
-    with pytest.raises(Stop):
-        pack(scenes, tmp_path / "a", SMALL_SHARDS)
-    monkeypatch.undo()
-    shard = tmp_path / "a" / "000001.tar"
-    shard.write_bytes(shard.read_bytes()[:-600] + b"x" * 600)
-    assert pack(scenes, tmp_path / "a", SMALL_SHARDS).taken_up == 1
-    read_annotations(tmp_path / "a")
-
-
-def test_nothing_is_overwritten_and_nothing_left_behind(scenes, tmp_path):
-    (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "a.txt").write_text("years")
-    with pytest.raises(PosewrightError, match="holds other things"):
-        pack(scenes, tmp_path / "thesis", LOSSLESS)
-    pack(scenes.subset([1]), tmp_path / "done", LOSSLESS)
-    with pytest.raises(PosewrightError, match="holds a packed set already"):
-        pack(scenes, tmp_path / "done", LOSSLESS)
-    missing = replace(scenes, root=tmp_path)
-    with pytest.raises(PosewrightError, match="does not exist"):
-        pack(missing, tmp_path / "new", LOSSLESS)
-    assert not (tmp_path / "new").exists()
-    with pytest.raises(PosewrightError, match="packed already"):
-        pack(read_annotations(tmp_path / "done"), tmp_path / "twice", LOSSLESS)
-    nothing = replace(scenes.subset([0]))
-    with pytest.raises(PosewrightError, match="not one labelled object"):
-        pack(nothing, tmp_path / "new", LOSSLESS)
-
-
-def test_broken_pictures_are_left_out_on_request(tmp_path):
-    scenes = draw_scenes(tmp_path / "scenes", 6)
-    (tmp_path / "scenes" / "001.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    with pytest.raises(PosewrightError, match=r"001\.png"):
-        pack(scenes, tmp_path / "a", LOSSLESS)
-    found: list[PosewrightError] = []
-    pack(scenes, tmp_path / "a", LOSSLESS, bad=found.append)
-    assert len(found) == 1
-    part = read_annotations(tmp_path / "a")
-    assert "001.png" not in {im.part.path for im in part.images}
-    wrong = replace(scenes, images=[replace(im, width=im.width + 1) for im in scenes.images])
-    with pytest.raises(PosewrightError, match="the labels are for"):
-        pack(wrong, tmp_path / "b", LOSSLESS)
-
-
 # -- other readers -----------------------------------------------------------------------------------------------------
 
 
 def test_the_shards_are_plain_webdataset(scenes, tmp_path):
     """Members in order, each sample's side by side under one key, as tarfile and WebDataset read them."""
-    pack(scenes, tmp_path / "a", SMALL_SHARDS)
+    pack(scenes, tmp_path / "a", replace(LOSSLESS, shard_mb=0.15))
     part = read_annotations(tmp_path / "a")
     names, rows = [], {im.path.rpartition("/")[2]: i for i, im in enumerate(part.images)}
     for path in sorted((tmp_path / "a").glob("*.tar")):

@@ -47,6 +47,8 @@ def test_page_and_set(browser):
     status, page = get(browser, "/")
     assert status == 200
     assert b"discs" not in page  # names arrive as data, never as HTML
+    with urllib.request.urlopen(browser.address, timeout=10) as answer:
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
     for key in ("f:", "b:", "ArrowRight", "ArrowLeft", "q:"):
         assert key.encode() in page
     assert json.loads(get(browser, "/set")[1]) == {"title": "discs <b>", "count": 8}
@@ -131,5 +133,12 @@ def test_the_command_serves_until_q(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert seen == [200]
     assert out.startswith("4 pictures at http://127.0.0.1:")
+
+    def interrupt(self: Browser) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Browser, "serve", interrupt)
+    assert main(["inspect", str(tmp_path / "labels.json"), "--browse"]) == 0
+    assert f"Next: posewright inspect {tmp_path / 'labels.json'}" in capsys.readouterr().out
     for more in (["--port", "8000"], ["--browse", "--quick"]):
         assert main(["inspect", str(tmp_path / "labels.json"), *more]) == 2

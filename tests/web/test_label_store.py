@@ -1,11 +1,8 @@
-"""Labels while they are made: what is read, what is kept whatever dies, what the file lists."""
+"""Labels while they are made: what is read, what is kept, what the file lists."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,37 +10,13 @@ import numpy as np
 import pytest
 
 from helpers.discs import DISCS, draw_discs
+from helpers.labelling import POSE, change, drawn, pictures, store_of
 from posewright.annotations import ReadOptions, get_format, read_annotations
 from posewright.errors import PosewrightError
-from posewright.web import journal
-from posewright.web.label_set import State, open_set
-from posewright.web.label_store import LabelStore, Stale
-
-POSE = [[30.25, 40.5, 2], [60.0, 41.0, 1], [0.0, 0.0, 0]]
-
-
-def drawn(points=POSE, box=None, **extra):
-    return {"points": points, "box": box, "extra": extra}
-
-
-def pictures(tmp_path, count=4) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    draw_discs(folder, count)
-    return folder
-
-
-def store_of(data, output, **more) -> LabelStore:
-    skeleton = None if Path(data).is_file() else DISCS
-    return LabelStore(open_set(Path(data), output, None, ReadOptions(skeleton))[0], output, **more)
-
-
-def change(store, i, *objects, done=False, flagged=False):
-    base = store.state(i)[0]
-    return store.save(i, base, {"objects": list(objects), "done": done, "flagged": flagged})
-
-
-# -- what there is to label --------------------------------------------------------------------------------------------
+from posewright.media.shards import INDEX
+from posewright.web.label_set import State
+from posewright.web.label_source import open_set
+from posewright.web.label_store import Stale
 
 
 def test_a_folder_of_pictures_and_what_the_file_lists(tmp_path):
@@ -194,176 +167,84 @@ def test_a_change_to_what_another_changed_is_refused(tmp_path):
     store.close()
 
 
-# -- what dies ---------------------------------------------------------------------------------------------------------
-
-DIES = """
-import os, signal, sys
-from pathlib import Path
-from helpers.discs import DISCS
-from posewright.annotations import ReadOptions
-from posewright.web.label_set import open_set
-from posewright.web.label_store import LabelStore
-store = LabelStore(open_set(Path(sys.argv[1]), Path(sys.argv[2]), None, ReadOptions(DISCS))[0], Path(sys.argv[2]))
-for n in range(5):
-    state = {"objects": [{"points": [[n, 1.5, 2], [4, 5, 1], [0, 0, 0]], "box": None}], "done": n == 4}
-    store.save(n % 3, store.state(n % 3)[0], state)
-    if n == 2 and sys.argv[3] == "written":
-        assert store.write()
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL there")
-@pytest.mark.parametrize("when", ["never", "written"])
-def test_nothing_is_lost_where_the_program_is_killed(tmp_path, when):
-    folder, output = pictures(tmp_path), tmp_path / "labels.json"
-    tests = str(Path(__file__).resolve().parents[1])
-    died = subprocess.run(
-        [sys.executable, "-c", DIES, folder, output, when], env={**os.environ, "PYTHONPATH": tests}, timeout=60
-    )
-    assert died.returncode == -9
-    assert output.exists() == (when == "written")
-    store = store_of(folder, output)
-    assert store.recovered == (2 if when == "written" else 5)
-    found = [store.state(i)[1] for i in range(3)]
-    assert [s.objects[0]["points"][0] for s in found] == [[3, 1.5, 2], [4, 1.5, 2], [2, 1.5, 2]]
-    assert [s.done for s in found] == [False, True, False]
+def test_a_file_of_another_program_is_not_written_over(tmp_path):
+    """It may hold what posewright does not know; a name of its own is asked for."""
+    labels = draw_discs(tmp_path, 3)
+    foreign = tmp_path / "labels.json"
+    get_format("coco").write(labels, foreign)
+    content = json.loads(foreign.read_text())
+    del content["info"]["posewright"]
+    content["annotations"][0]["reviewer"] = "Ada"
+    foreign.write_text(json.dumps(content))
+    before = foreign.read_bytes()
+    for data in (foreign, tmp_path):
+        with pytest.raises(PosewrightError, match=r"written by another program.*-o"):
+            open_set(data, foreign, None, ReadOptions())
+    store = store_of(foreign, tmp_path / "mine.json")
+    change(store, 0, drawn())
     assert store.close()
-    assert len(read_annotations(output)) == 3
-    assert not list(tmp_path.glob("*.journal"))
+    assert foreign.read_bytes() == before
 
 
-def test_a_line_cut_short_is_left_out(tmp_path):
-    folder, output = pictures(tmp_path), tmp_path / "labels.json"
+def test_objects_keep_what_they_are_called(tmp_path):
+    draw_discs(tmp_path, 6)
+    source, output = tmp_path / "set.json", tmp_path / "labels.json"
+    records = [
+        {"id": own, "image_id": image, "category_id": 1, "keypoints": [30, 40, 2, 60, 41, 1, 45, 20, 2]}
+        for own, image in ((907, 1), (12, 3), ("b-4", 2), (13, 1), (5, 4))
+    ]
+    images = [{"id": i + 1, "file_name": f"00{i}.png", "width": 96, "height": 96} for i in range(6)]
+    source.write_text(json.dumps({"images": images, "annotations": records, "categories": [DISCS.to_coco()]}))
+    store = store_of(source, output)
+    first, second = store.state(0)[1].objects
+    assert (first["extra"]["id"], second["extra"]["id"]) == (907, 13)
+    moved = {**second, "points": [[10, 11, 2], *second["points"][1:]]}
+    change(store, 0, moved, drawn())  # 907 deleted, 13 moved, one new
+    change(store, 4, drawn(id=12))  # as no page does: 12 is another's
+    assert store.close()
+
+    def called() -> dict:
+        return {a["id"]: (a["image_id"], a["keypoints"][:2]) for a in json.loads(output.read_text())["annotations"]}
+
+    assert called() == {
+        13: (1, [10, 11]), 908: (1, [30.25, 40.5]), "b-4": (2, [30, 40]), 12: (3, [30, 40]), 5: (4, [30, 40]),
+        909: (5, [30.25, 40.5]),
+    }  # fmt: skip
+    store = store_of(source, output)
+    change(store, 1, *store.state(1)[1].objects, drawn())
+    assert store.close()
+    assert called().keys() == {13, 908, "b-4", 12, 5, 909, 910}
+
+
+def test_new_pictures_of_a_folder_that_holds_its_labels_itself(tmp_path):
+    folder = pictures(tmp_path)
+    output = folder / "labels.json"
     store = store_of(folder, output)
-    change(store, 0, drawn())
     change(store, 1, drawn())
-    store._journal.close()  # as if it had died
-    path = tmp_path / "labels.json.journal"
-    path.write_bytes(path.read_bytes()[:-20])
-    store = store_of(folder, output)
-    assert store.recovered == 1
-    assert store.state(0)[1].labelled
-    assert not store.state(1)[1].labelled
-    change(store, 1, drawn())  # goes on a line of its own
-    store._journal.close()
-    assert store_of(folder, output).recovered == 2
+    assert store.close()
+    draw_discs(folder, 6)
+    labels, _ = open_set(folder, output, None, ReadOptions())
+    assert sorted(im.path for im in labels.annotations.images) == [f"00{i}.png" for i in range(6)]
+    assert [labels.state(i).labelled for i, im in enumerate(labels.annotations.images) if im.path == "001.png"] == [
+        True
+    ]
 
 
-def test_a_damaged_journal_and_one_about_something_else(tmp_path):
-    folder, output = pictures(tmp_path), tmp_path / "labels.json"
-    path = tmp_path / "labels.json.journal"
-    store = store_of(folder, output)
-    change(store, 0, drawn())
-    store._journal.close()
-    whole = path.read_bytes()
-    for damaged, why in (
-        (whole.replace(b'"path"', b"'path'"), "line 2"),
-        (b"{}\n" + whole, "no journal that this version reads"),
-        (whole.replace(b'"top"', b'"tip"'), "other keypoints"),
-        (whole.replace(b"000.png", b"999.png"), "999.png"),
-        (whole.replace(b"000.png", b"../0.png"), "leaves the data folder"),
-        (whole.replace(b"30.25", b'"30x"'), "not made as an object"),
+def packed(folder: Path) -> Path:
+    """The head of a packed set's index, by which it is known."""
+    (folder / "shards").mkdir()
+    (folder / "shards" / INDEX).write_text('{"posewright": "packed pictures", "format_version": 1}\n')
+    return folder / "shards"
+
+
+def test_what_is_no_set_to_label(tmp_path):
+    draw_discs(tmp_path, 2)
+    clip = tmp_path / "a clip.mp4"
+    clip.write_bytes(b"not looked into")
+    for data, why in (
+        (tmp_path / "000.png", "is a picture. Give the folder"),
+        (clip, r"posewright frames '.*a clip\.mp4' -n 40"),
+        (packed(tmp_path), "is a packed set.*pack that again"),
     ):
-        path.write_bytes(damaged)
         with pytest.raises(PosewrightError, match=why):
-            store_of(folder, output)
-        assert path.read_bytes() == damaged
-    path.write_bytes(whole)
-    assert store_of(folder, output).recovered == 1
-
-
-def test_two_programs_on_one_file(tmp_path):
-    folder, output = pictures(tmp_path), tmp_path / "labels.json"
-    first = store_of(folder, output)
-    with pytest.raises(PosewrightError, match="is in use"):
-        store_of(folder, output)
-    first.close()
-    store_of(folder, output).close()
-
-
-def test_a_full_disk(tmp_path, monkeypatch):
-    store = store_of(pictures(tmp_path), tmp_path / "labels.json")
-    change(store, 0, drawn())
-    path = tmp_path / "labels.json.journal"
-    before = path.read_bytes()
-
-    def full(_):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(journal.os, "fsync", full)
-        with pytest.raises(PosewrightError, match="No space left"):
-            change(store, 1, drawn())
-        assert path.read_bytes() == before
-        assert not store.write()
-        assert "no space left" in store.problem
-    assert not (tmp_path / "labels.json").exists()
-    assert store.write()
-    assert store.problem == ""
-    store.close()
-
-
-# -- other programs ----------------------------------------------------------------------------------------------------
-
-
-def touched(output: Path) -> None:
-    content = json.loads(output.read_text())
-    content["annotations"] = content["annotations"][:0]
-    output.write_text(json.dumps(content))
-
-
-def test_a_file_changed_by_another_program_is_not_written_over(tmp_path):
-    folder, output = pictures(tmp_path), tmp_path / "labels.json"
-    store = store_of(folder, output)
-    change(store, 0, drawn())
-    assert store.write()
-    os.utime(output)  # touched, but the same
-    change(store, 1, drawn())
-    assert store.write()
-    touched(output)
-    theirs = output.read_bytes()
-    change(store, 2, drawn())
-    assert not store.write()
-    assert "changed by another program" in store.problem
-    assert output.read_bytes() == theirs
-    change(store, 3, drawn())  # goes on being kept
-    assert store.write(over=True)
-    assert store.problem == ""
-    assert (tmp_path / "labels.old-1.json").read_bytes() == theirs
-    assert len(read_annotations(output)) == 4
-    assert store.close()
-
-
-@pytest.mark.parametrize("decision", ["mine", "theirs"])
-def test_a_conflict_left_over_is_decided_at_the_next_start(tmp_path, decision):
-    folder, output = pictures(tmp_path), tmp_path / "labels.json"
-    store = store_of(folder, output)
-    change(store, 0, drawn())
-    assert store.write()
-    change(store, 1, drawn())
-    touched(output)
-    assert not store.close()
-    with pytest.raises(PosewrightError, match="--on-conflict mine"):
-        store_of(folder, output)
-    store = store_of(folder, output, on_conflict=decision)
-    assert [store.state(i)[1].labelled for i in (0, 1)] == [False, decision == "mine"]
-    assert store.close()
-    assert len(read_annotations(output)) == (decision == "mine")
-    kept = list(tmp_path.glob("labels.json.old-*.journal"))
-    assert len(kept) == (decision == "theirs")
-
-
-def test_an_interrupted_rename_is_no_conflict(tmp_path, monkeypatch):
-    """Dead between the writing of the file and the clearing of the journal: the file is our own."""
-    folder, output = pictures(tmp_path), tmp_path / "labels.json"
-    store = store_of(folder, output)
-    change(store, 0, drawn())
-    with monkeypatch.context() as patch:
-        patch.setattr(store._journal, "begin", lambda head: None)
-        assert store.write()
-    store._journal.close()
-    store = store_of(folder, output)
-    assert store.recovered == 1
-    assert store.close()
-    assert len(read_annotations(output)) == 1
+            open_set(data, tmp_path / "labels.json", None, ReadOptions(DISCS))

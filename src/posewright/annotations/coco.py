@@ -5,9 +5,9 @@ boxes and polygons are measured from that pixel's corner, and half a pixel is ta
 export COCO (CVAT, Roboflow, COCO-Annotator, Label Studio) write keypoints as their canvas has them, measured from the
 corner too: half a pixel off, which no file tells. Visibility is COCO's own.
 
-Beyond the official fields the writer adds, and the reader takes: for an image ``split``, ``group`` and ``frame``; for
-an annotation ``track_id``, ``head_size`` and ``weight``; for the file ``info.posewright.images``, the pictures' folder
-relative to the file; for a category ``posewright``, what COCO has no field for.
+Beyond the official fields the writer adds, and the reader takes: for an image ``split``, ``group``, ``frame`` and, of a packed
+set, ``part``; for an annotation ``track_id``, ``head_size`` and ``weight``; for the file, under ``info.posewright``, ``images``,
+the pictures' folder relative to the file, and ``terms``; for a category ``posewright``, what COCO has no field for.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from posewright.annotations.coco_categories import choose
 from posewright.annotations.coco_objects import mixed_columns
 from posewright.annotations.coco_write import write
 from posewright.annotations.foreign_paths import local_paths
+from posewright.annotations.images import Part
 from posewright.annotations.json_file import head, is_number, load_json, maps_ids_to_pictures
 from posewright.annotations.pictures import (
     USUAL_FOLDERS,
@@ -102,8 +103,8 @@ def read(source: Path, options: ReadOptions) -> Annotations:
 def _read_file(path: Path, options: ReadOptions, split: str | None) -> Annotations:
     images, annotations, categories, info = _sections(load_json(path), path)
     choice = choose(categories, annotations, path, options)
-    own = info.get("posewright")
-    folders = _folders(path, own.get("images") if isinstance(own, dict) else None)
+    own = info["posewright"] if isinstance(info.get("posewright"), dict) else {}
+    folders = _folders(path, own.get("images"))
     table, place = _images(images, path, options, [options.images] if options.images else folders, split)
     root, found = choose_root([im.path for im in table], options.images, folders, path)
     table, unreadable = fill_sizes(table, root, options.bad) if found else (table, [])
@@ -119,7 +120,10 @@ def _read_file(path: Path, options: ReadOptions, split: str | None) -> Annotatio
         options.bad(PosewrightError(problem, file=path, record=record))
 
     problems.leave_out(report, rows, columns)
-    result = Annotations(choice.skeleton, table, rows["image"], root=root, source=str(path), report=report, **columns)
+    terms = own["terms"] if isinstance(own.get("terms"), str) else ""
+    result = Annotations(
+        choice.skeleton, table, rows["image"], root=root, source=str(path), terms=terms, report=report, **columns
+    )
     return without_images(result, unreadable + emptied_images(result, touched))
 
 
@@ -243,7 +247,23 @@ def _image(entry: Any, row: int, split: str | None, path: Path, place: str | Non
         own or split,
         None if group is None else str(group),
         number,
+        _part(entry.get("part")),
     )
+
+
+def _part(said: Any) -> Part | None:
+    """Where a picture lies in a larger one; what other tools call a part is passed over."""
+    if not isinstance(said, dict) or not _text(said, "path"):
+        return None
+    numbers = [said.get(key) for key in ("width", "height", "x0", "y0", "factor")]
+    numbers += [said["frame"]] if said.get("frame") is not None else []
+    number = said.get("id")
+    if not all(isinstance(n, int) and abs(n) < 1e9 for n in numbers) or not isinstance(number, (int, str, type(None))):
+        return None
+    width, height, x0, y0, factor = (int(n or 0) for n in numbers[:5])
+    if min(width, height) < 0 or factor < 1:
+        return None
+    return Part(said["path"], width, height, x0, y0, factor, said.get("frame"), number)
 
 
 def _split_of_file(path: Path) -> str | None:
@@ -336,7 +356,8 @@ def _joined(parts: list[Annotations], source: Path) -> Annotations:
     columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     columns["polygons"] = [p for part in parts for p in part.polygons]
     image = np.concatenate([part.image + start for part, start in zip(parts, offset)])
-    return Annotations(first.skeleton, images, image, root=root, source=str(source), **columns)
+    terms = "; ".join(dict.fromkeys(part.terms for part in parts if part.terms))
+    return Annotations(first.skeleton, images, image, root=root, source=str(source), terms=terms, **columns)
 
 
 register(

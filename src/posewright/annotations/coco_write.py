@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,19 @@ DECIMALS = 4
 """Of written coordinates; reading and writing again changes nothing more."""
 
 
-def write(annotations: Annotations, target: Path, notes: Mapping[str, Any] | None = None) -> list[Path]:
+def write(
+    annotations: Annotations,
+    target: Path,
+    notes: Mapping[str, Any] | None = None,
+    ids: Sequence[int | str] | None = None,
+) -> list[Path]:
     """Write COCO keypoints JSON, one record a line.
 
     Args:
         annotations: the labels; the pictures stay where they are, and the file notes their folder.
         target: a ``.json`` file, or a folder, which gets ``annotations.json``.
         notes: more entries for ``info.posewright``, which readers of labels pass over.
+        ids: ``[N]``, of the annotations, each once; from 1 on unless given.
 
     Returns:
         The file written.
@@ -35,13 +42,14 @@ def write(annotations: Annotations, target: Path, notes: Mapping[str, Any] | Non
         PosewrightError: where it cannot be written; nothing is left behind then.
     """
     path = label_file(target)
+    own = {"images": picture_hint(annotations.root, path)} | ({"terms": annotations.terms} if annotations.terms else {})
     info = {
         "description": f"{annotations.skeleton.name} keypoints, written by posewright",
-        "posewright": {"images": picture_hint(annotations.root, path), **(notes or {})},
+        "posewright": {**own, **(notes or {})},
     }
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write(f'{{\n"info": {_line(info)},\n"categories": [{_line(annotations.skeleton.to_coco())}]')
-        for name, records in (("images", _images(annotations)), ("annotations", _objects(annotations))):
+        for name, records in (("images", _images(annotations)), ("annotations", _objects(annotations, ids))):
             file.write(f',\n"{name}": [\n')
             _write_lines(file.write, records)
             file.write("]")
@@ -69,11 +77,12 @@ def _write_lines(put: Callable[[str], Any], records: Iterable[dict[str, Any]]) -
 def _images(annotations: Annotations) -> Iterator[dict[str, Any]]:
     for number, im in zip(annotations.image_ids, annotations.images):
         record: dict[str, Any] = {"id": number, "file_name": im.path, "width": im.width, "height": im.height}
-        extra = {"frame": im.frame, "split": im.split, "group": im.group}
+        part = None if im.part is None else {k: v for k, v in asdict(im.part).items() if v is not None}
+        extra = {"frame": im.frame, "split": im.split, "group": im.group, "part": part}
         yield record | {name: value for name, value in extra.items() if value is not None}
 
 
-def _objects(annotations: Annotations) -> Iterator[dict[str, Any]]:
+def _objects(annotations: Annotations, own: Sequence[int | str] | None) -> Iterator[dict[str, Any]]:
     a = annotations
     ids = a.image_ids
     keypoints = coco_keypoints(a.keypoints)
@@ -82,7 +91,7 @@ def _objects(annotations: Annotations) -> Iterator[dict[str, Any]]:
     labelled, area = a.labelled.sum(1).tolist(), a.area.round(DECIMALS).tolist()
     for i, image in enumerate(a.image.tolist()):
         record = {
-            "id": i + 1,
+            "id": i + 1 if own is None else own[i],
             "image_id": ids[image],
             "category_id": 1,
             "iscrowd": int(a.iscrowd[i]),

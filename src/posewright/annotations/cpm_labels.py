@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from posewright.annotations.coco_write import DECIMALS
 from posewright.annotations.cpm_joints import known_skeleton, skeleton_of, stored_order
 from posewright.annotations.json_file import head
-from posewright.annotations.losses import lost
+from posewright.annotations.losses import TEXT_FILES, lost, lost_of_skeleton
 from posewright.annotations.pictures import (
     choose_root,
     emptied_images,
@@ -367,7 +367,8 @@ def _write(convention: _Convention, a: Annotations, target: Path) -> list[Path]:
 
 def losses(a: Annotations) -> list[str]:
     """What the format has no place for."""
-    return lost(a, "empty", "hidden", "splits", "groups", "crowds", "outlines", "tracks", "weights", "head sizes")
+    kept = ("crowds", "outlines", "areas", "tracks", "weights", "head sizes", "terms")
+    return lost(a, "empty", "hidden", "splits", "groups", *kept) + lost_of_skeleton(a.skeleton, *TEXT_FILES)
 
 
 register(

@@ -58,17 +58,20 @@ class _Project:
 
 
 def detect(source: Path) -> bool:
-    """Whether ``source`` is a table of labels, a project's config, or a folder with either."""
+    """Whether ``source`` is a table of labels, a project's config, or a project's folder with either."""
     try:
         if source.is_file():
             return _is_config(source) or is_table(source)
-        return _is_config(source / "config.yaml") or any(map(is_table, _in_folder(source)))
+        below = source.glob("labeled-data/*/")
+        return _is_config(source / "config.yaml") or any(
+            is_table(path) for folder in (source, *below) for path in _in_folder(folder)
+        )
     except OSError:
         return False
 
 
 def _is_config(path: Path) -> bool:
-    return path.name == "config.yaml" and (path.parent / "labeled-data").is_dir()
+    return path.name == "config.yaml" and path.is_file() and (path.parent / "labeled-data").is_dir()
 
 
 def _in_folder(folder: Path) -> list[Path]:

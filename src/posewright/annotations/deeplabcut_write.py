@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from posewright.annotations.losses import ASPECTS, lost
+from posewright.annotations.losses import ASPECTS, lost, lost_of_skeleton
 from posewright.annotations.tables import Annotations
 from posewright.annotations.video_frames import refuse_frames
 from posewright.errors import PosewrightError
@@ -29,8 +29,12 @@ SCORER = "posewright"
 def losses(annotations: Annotations) -> list[str]:
     """What a project has no place for."""
     unlabelled = int((~annotations.labelled.any(1)).sum())
-    lines = ["boxes and sizes", *lost(annotations, *ASPECTS)]
-    return lines + ([f"{unlabelled} objects without any labelled keypoint"] if unlabelled else [])
+    lines = ["boxes and sizes", *lost(annotations, *(aspect for aspect in ASPECTS if aspect != "groups"))]
+    groups = {im.group for im in annotations.images if im.group}
+    if len({_folder(group) for group in groups}) < len(groups):
+        lines.append("groups of pictures that differ in their first folders only: they become one")
+    lines += [f"{unlabelled} objects without any labelled keypoint"] if unlabelled else []
+    return lines + lost_of_skeleton(annotations.skeleton, "links", shipped=False)
 
 
 def write(annotations: Annotations, target: Path) -> list[Path]:
@@ -69,13 +73,17 @@ def _places(annotations: Annotations) -> list[tuple[str, str]]:
     refuse_frames(annotations, "DeepLabCut")
     for i, im in enumerate(annotations.images):
         path = PurePosixPath(im.path)
-        group = PurePosixPath(im.group or path.parent.as_posix()).name
-        group = re.sub(r"[^\w.-]", "_", group).strip(".") or "pictures"
+        group = _folder(im.group or path.parent.as_posix())
         if (group, path.name.lower()) in taken:
             path = path.with_name(f"{path.stem}_{i}{path.suffix}")
         taken[group, path.name.lower()] = i
         places.append((group, path.name))
     return places
+
+
+def _folder(group: str) -> str:
+    """The folder below ``labeled-data`` that a group's pictures lie in."""
+    return re.sub(r"[^\w.-]", "_", PurePosixPath(group).name).strip(".") or "pictures"
 
 
 def _table(annotations: Annotations, group: str, rows: dict[int, str], individuals: list[str]) -> str:

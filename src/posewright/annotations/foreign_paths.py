@@ -6,7 +6,7 @@ No such path is followed. It is cut to the tail under which the picture lies in 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -43,8 +43,12 @@ def _parts(name: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def local_paths(names: Sequence[str], folders: Sequence[Path]) -> list[str]:
+def local_paths(
+    names: Sequence[str], folders: Sequence[Path], there: Callable[[Path], bool] | None = None
+) -> list[str]:
     """The paths with foreign ones cut to the longest tail under which any of them is found in one of the folders.
+
+    ``there`` tells whether a path is what is looked for, where that is not a picture's file.
 
     Where none is found, what all foreign ones begin with is cut off. Names stay apart: nothing is cut that they differ
     by. One that nothing is left of, or that still climbs, stays as it is, for ``relative_path`` to refuse.
@@ -63,7 +67,7 @@ def local_paths(names: Sequence[str], folders: Sequence[Path]) -> list[str]:
     chosen = tails(sum(1 for _ in takewhile(lambda folders: len(set(folders)) == 1, levels)))
     for cut in range(min(DEPTH, max(map(len, rows.values())))):
         option = tails(cut)
-        if len(set(option.values())) == apart and find_root(list(option.values()), folders) is not None:
+        if len(set(option.values())) == apart and find_root(list(option.values()), folders, there) is not None:
             chosen = option
             break
     return [chosen.get(i, name) for i, name in enumerate(names)]

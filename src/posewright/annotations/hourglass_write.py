@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.annotations.coco_write import DECIMALS
-from posewright.annotations.losses import lost
+from posewright.annotations.losses import TEXT_FILES, lost, lost_of_skeleton
 from posewright.annotations.pictures import label_file, picture_hint
 from posewright.annotations.tables import Annotations
 from posewright.files import whole_file
@@ -44,7 +44,7 @@ def scaled_boxes(objpos: NDArray[np.float64], scale: NDArray[np.float64]) -> NDA
 
 def losses(annotations: Annotations) -> list[str]:
     """What the format has no place for."""
-    return lost(annotations, "empty", "outlines")
+    return lost(annotations, "empty", "outlines", "terms") + lost_of_skeleton(annotations.skeleton, *TEXT_FILES)
 
 
 def write(annotations: Annotations, target: Path) -> list[Path]:

@@ -1,11 +1,25 @@
-"""One row of the table of images, and where a picture that was cut from a larger one lies in it."""
+"""One row of the table of images, where its file is, and where a picture that was cut from a larger one lies in it."""
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+
+def on_disk(path: Path) -> Path:
+    """The path of a file as the disk has it: an accent may be a letter's own or a character of its own there.
+
+    macOS stores names decomposed (NFD), labels often spell them composed (NFC), and most file systems hold both apart.
+    """
+    name = str(path)
+    if name.isascii() or path.exists():
+        return path
+    forms = (Path(unicodedata.normalize(form, name)) for form in ("NFC", "NFD"))
+    return next((other for other in forms if other.exists()), path)
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,11 @@ class Image:
     group: str | None = None
     id: int | str | None = None
     part: Part | None = None
+
+    @property
+    def full_name(self) -> str:
+        """The path, and the number of a video's frame: no two images of a set share it."""
+        return self.path if self.frame is None else f"{self.path}, frame {self.frame}"
 
     @property
     def name(self) -> str:

@@ -14,15 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError
+from posewright.files import UTF_16
 
 
 def head(path: Path, size: int = 8192) -> bytes:
-    """The first bytes of a file without byte-order mark and leading space; empty where it cannot be read."""
+    """The first bytes of a file without byte-order mark and leading space, UTF-16 as UTF-8; empty where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return file.read(size).removeprefix(b"\xef\xbb\xbf").lstrip()
+            start = file.read(size)
     except OSError:
         return b""
+    if start.startswith(UTF_16):
+        start = start.decode("utf-16", "ignore").encode("utf-8", "ignore")
+    return start.removeprefix(b"\xef\xbb\xbf").lstrip()
 
 
 _PICTURES_BY_ID = re.compile(rb'"images"\s*:\s*\{\s*"\d+"\s*:\s*"')

@@ -13,10 +13,14 @@ X-AnyLabeling's ``difficult``, is set; a keypoint that is not drawn is not label
 
 The names' order is that of the one ``*classes.txt`` beside the files, if there is one (the writer makes it), else that
 of a shipped skeleton with the same names, else that in which they are met.
+
+A file may hold its picture (``imageData``). That is what counts where there is no such file: it is written into
+``ReadOptions.extract``, which ``posewright convert`` chooses.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -29,13 +33,14 @@ import numpy as np
 from posewright.annotations.coco_write import CORNER, DECIMALS
 from posewright.annotations.json_file import head, is_number, load_json, number_rows
 from posewright.annotations.loose_points import Outline, Point, Rectangle, Thing, as_tables, gather, skeleton_for
-from posewright.annotations.losses import lost
-from posewright.annotations.pictures import emptied_images, fill_sizes, relative_path, storable, without_images
+from posewright.annotations.losses import TEXT_FILES, lost, lost_of_skeleton
+from posewright.annotations.pictures import emptied_images, fill_sizes, storable, without_images
 from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import Annotations, Image
 from posewright.annotations.tree import fresh_folder, walk
 from posewright.annotations.video_frames import refuse_frames
 from posewright.errors import PosewrightError
+from posewright.media.header import picture_size
 from posewright.skeleton import Skeleton
 from posewright.skeletons import load_skeleton
 
@@ -79,16 +84,29 @@ def read(source: Path, options: ReadOptions) -> Annotations:
     files: list[Path] = []
     found: list[tuple[Path, int, int]] = []
     objects: list[list[Thing]] = []
+    inside: dict[int, Path] = {}
     for path in _label_files(source):
         try:
             content = load_json(path)
             things = _things(content, path)
-            found.append((_picture(content, path, base, options.images), *_size(content)))
+            place = _picture(content, path, base, options.images)
+            if isinstance(content.get("imageData"), str) and options.images is None and not place.is_file():
+                inside[len(found)] = path
+                if options.extract is not None:
+                    place = options.extract / path.parent.relative_to(base) / place.name
+            found.append((place, *_size(content)))
         except PosewrightError as error:
             options.bad(error)
             continue
         files.append(path)
         objects.append(things)
+    if inside and options.extract is not None:
+        _take_out({found[i][0]: path for i, path in inside.items()}, options.extract)
+    elif inside:
+        words = (
+            f"{source}: the pictures of {len(inside)} files, which hold them inside; posewright convert takes them out"
+        )
+        options.skipped.append(words)
     root = options.images or _root([path for path, _, _ in found], files, base)
     start = root.resolve()
     images = [
@@ -96,13 +114,34 @@ def read(source: Path, options: ReadOptions) -> Annotations:
     ]
     images, unreadable = fill_sizes(images, root, options.bad)
     flat = [thing for things in objects for thing in things]
-    place = [i for i, things in enumerate(objects) for _ in things]
+    owner = [i for i, things in enumerate(objects) for _ in things]
     try:
         skeleton = _skeleton(flat, base, options.skeleton)
     except PosewrightError as error:
         raise PosewrightError(error.what, file=error.file or source, record=error.record, fix=error.fix) from None
-    result = as_tables(flat, place, images, skeleton, root, source, files.__getitem__, options.bad)
-    return without_images(result, sorted({*unreadable, *emptied_images(result, place)}))
+    result = as_tables(flat, owner, images, skeleton, root, source, files.__getitem__, options.bad)
+    return without_images(result, sorted({*unreadable, *emptied_images(result, owner)}))
+
+
+def _take_out(pictures: dict[Path, Path], target: Path) -> None:
+    """Write pictures that are inside label files to their places in a new folder.
+
+    Args:
+        pictures: the label file by the picture's place below ``target``.
+    """
+    with fresh_folder(target) as folder:
+        for place, path in pictures.items():
+            try:
+                data = base64.b64decode(load_json(path)["imageData"], validate=True)
+            except ValueError:
+                raise PosewrightError("its imageData is no picture", file=path) from None
+            inner = folder / place.relative_to(target)
+            inner.parent.mkdir(parents=True, exist_ok=True)
+            inner.write_bytes(data)
+            try:
+                picture_size(inner)
+            except PosewrightError as error:
+                raise PosewrightError(f"its imageData {error.what}", file=path) from None
 
 
 def _skeleton(things: list[Thing], folder: Path, wanted: Skeleton | None) -> Skeleton:
@@ -189,12 +228,9 @@ def _picture(content: dict[str, Any], path: Path, base: Path, told: Path | None)
     if said.startswith("/") or re.match(r"[A-Za-z]:", said):
         return beside  # where it lay on the machine it was labelled on
     place = Path(os.path.normpath(path.parent / said))
-    if place.is_file() or not beside.is_file():
-        # LabelMe itself writes '../photos/a.jpg' where labels and pictures lie apart; it must be there to be believed.
-        if not place.is_file() and base.resolve() not in place.resolve().parents:
-            relative_path(said, file=path, record="imagePath")
-        return place
-    return beside
+    # LabelMe itself writes '../photos/a.jpg' where labels and pictures lie apart; it must be there to be believed.
+    believed = place.is_file() or (not beside.is_file() and base.resolve() in place.resolve().parents)
+    return place if believed else beside
 
 
 def _root(pictures: list[Path], files: list[Path], base: Path) -> Path:
@@ -208,7 +244,7 @@ def _root(pictures: list[Path], files: list[Path], base: Path) -> Path:
         return base
     mirrored = set()
     for folder, file in zip(folders, files):
-        inner = file.parent.resolve().relative_to(here).parts
+        inner = file.parent.relative_to(base).parts
         same = not inner or folder.parts[-len(inner) :] == inner
         mirrored.add(Path(*folder.parts[: len(folder.parts) - len(inner)]) if same else None)
     if len(mirrored) == 1 and (only := mirrored.pop()) is not None:
@@ -225,8 +261,9 @@ def _root(pictures: list[Path], files: list[Path], base: Path) -> Path:
 def losses(annotations: Annotations) -> list[str]:
     """What the format has no place for."""
     masks = sum(isinstance(p, dict) for p in annotations.polygons)
-    lines = lost(annotations, "splits", "groups", "crowds", "areas", "tracks", "weights", "head sizes")
-    return [*lines, *([f"{masks} outlines that are run-length masks"] if masks else [])]
+    lines = lost(annotations, "splits", "groups", "crowds", "areas", "tracks", "weights", "head sizes", "terms")
+    lines += [f"{masks} outlines that are run-length masks"] if masks else []
+    return lines + lost_of_skeleton(annotations.skeleton, *TEXT_FILES)
 
 
 def write(annotations: Annotations, target: Path) -> list[Path]:
@@ -301,5 +338,6 @@ register(
         read,
         write,
         losses,
+        embedded=True,
     )
 )

@@ -5,9 +5,26 @@ from __future__ import annotations
 import numpy as np
 
 from posewright.annotations.tables import Annotations
+from posewright.sides import swaps_from_names
+from posewright.skeleton import Normaliser, Skeleton
+from posewright.skeletons import BUILTIN
 
-ASPECTS = ("empty", "hidden", "splits", "groups", "crowds", "outlines", "areas", "tracks", "weights", "head sizes")
+ASPECTS = (
+    "empty",
+    "hidden",
+    "splits",
+    "groups",
+    "crowds",
+    "outlines",
+    "areas",
+    "tracks",
+    "weights",
+    "head sizes",
+    "terms",
+)
 """What :func:`lost` can be asked about."""
+TEXT_FILES = ("links", "left-right pairs", "up-down pairs")
+"""What the hourglass system's three text files keep of a skeleton."""
 
 
 def lost(a: Annotations, *aspects: str) -> list[str]:
@@ -17,6 +34,26 @@ def lost(a: Annotations, *aspects: str) -> list[str]:
         aspects: some of :data:`ASPECTS`: what a format has no place for.
     """
     return [line for aspect in aspects if (line := _line(a, aspect))]
+
+
+def lost_of_skeleton(skeleton: Skeleton, *kept: str, shipped: bool = True) -> list[str]:
+    """One line on what of a skeleton cannot be told again from its keypoints' names; none where nothing is lost.
+
+    Args:
+        kept: what the format has a place for: "links", "left-right pairs", "up-down pairs".
+        shipped: whether its reader takes a shipped skeleton for keypoints of the same names.
+    """
+    if shipped and skeleton in BUILTIN.values():
+        return []
+    says = {
+        "links": bool(skeleton.links),
+        "left-right pairs": set(skeleton.swaps) != set(swaps_from_names(skeleton.keypoints)),
+        "up-down pairs": bool(skeleton.vertical_swaps),
+        "sigmas": skeleton.sigmas is not None,
+        "normaliser": skeleton.normaliser != Normaliser("box"),
+    }
+    lost = [name for name, used in says.items() if used and name not in kept]
+    return [f"the skeleton's {', '.join(lost)}"] if lost else []
 
 
 def _line(a: Annotations, aspect: str) -> str:
@@ -38,6 +75,8 @@ def _line(a: Annotations, aspect: str) -> str:
         "tracks": bool((a.track >= 0).any()),
         "weights": bool((a.weight != 1).any()),
         "head sizes": bool((~np.isnan(a.head_size)).any()),
+        "terms": bool(a.terms),
     }
     words = {"groups": "the groups of pictures", "tracks": "the tracks' numbers", "weights": "the objects' weights"}
+    words["terms"] = f"the terms of its pictures and labels: {a.terms}"
     return words.get(aspect, f"the {aspect}") if used[aspect] else ""

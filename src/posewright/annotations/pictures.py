@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from posewright.annotations.images import on_disk
 from posewright.annotations.tables import Annotations, Image
 from posewright.errors import PosewrightError
 from posewright.media.header import picture_size
@@ -54,12 +55,15 @@ def storable(path: str) -> bool:
     return max(sizes) <= 255 and sum(sizes) + len(sizes) <= 2000
 
 
-def find_root(paths: Sequence[str], candidates: Iterable[Path]) -> Path | None:
+def find_root(
+    paths: Sequence[str], candidates: Iterable[Path], there: Callable[[Path], bool] | None = None
+) -> Path | None:
     """The folder that most pictures are found in, decided once for a set.
 
     Args:
         paths: the pictures' relative paths; up to 32 of them, evenly spread, are looked for.
         candidates: folders in order of preference; the earlier wins a tie.
+        there: tells whether a path is what is looked for; whether it is a picture's file unless given.
 
     Returns:
         The folder, or None where none of them holds a single one of the pictures.
@@ -67,7 +71,7 @@ def find_root(paths: Sequence[str], candidates: Iterable[Path]) -> Path | None:
     sample = paths[:: max(1, len(paths) // 32)][:32]
     best, most = None, 0
     for folder in dict.fromkeys(candidates):
-        hits = sum(_is_there(folder / path) for path in sample) if folder.is_dir() else 0
+        hits = sum(map(there or _is_there, (folder / path for path in sample))) if folder.is_dir() else 0
         if hits > most:
             best, most = folder, hits
             if hits == len(sample):
@@ -77,7 +81,7 @@ def find_root(paths: Sequence[str], candidates: Iterable[Path]) -> Path | None:
 
 def _is_there(path: Path) -> bool:
     """Whether a picture is a file, or named as one inside a shard of a packed set."""
-    return path.is_file() or (path.parent.suffix == ".tar" and path.parent.is_file())
+    return on_disk(path).is_file() or (path.parent.suffix == ".tar" and path.parent.is_file())
 
 
 def choose_root(paths: Sequence[str], told: Path | None, candidates: Sequence[Path], source: Path) -> tuple[Path, bool]:
@@ -135,7 +139,7 @@ def fill_sizes(
     for i, im in enumerate(images):
         if im.width and im.height:
             continue
-        path = root / im.path
+        path = on_disk(root / im.path)
         try:
             if im.frame is None:
                 width, height = picture_size(path)

@@ -5,7 +5,8 @@
     cam1/0002.png,,,99,88,2,train,cam1
 
 - One line an object. ``path`` (or ``image``, ``file``, ``filename``, ``file_name``): the picture, from the file's folder or
-  from ``--images``; several lines of one path are several objects. Of a video, ``frame`` is the frame's number, from 0.
+  from ``--images``; an absolute one of another place is looked for there under its last folders and name. Several lines of
+  one path are several objects. Of a video, ``frame`` is the frame's number, from 0.
 - ``NAME_x``, ``NAME_y`` and, if you like, ``NAME_v``: a keypoint, with v as in COCO: 0 not labelled, 1 labelled but hidden,
   2 visible, which it is without a v. Empty cells are not labelled.
 - ``box_x0``, ``box_y0``, ``box_x1``, ``box_y1``: from the keypoints, with ``BOX_MARGIN``, where they are left out or empty.
@@ -33,6 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from posewright.annotations.foreign_paths import local_paths
 from posewright.annotations.json_file import Misfits
 from posewright.annotations.loose_points import skeleton_for
 from posewright.annotations.pictures import (
@@ -87,7 +89,9 @@ def read(source: Path, options: ReadOptions) -> Annotations:
     touched: list[tuple[str, int | None]] = []
     boxed: NDArray[np.bool_] = np.any(~np.isnan(table.boxes), axis=1)
     labelled: NDArray[np.bool_] = np.any(keypoints[..., 2] > 0, axis=1)
-    for i, said in enumerate(table.paths):
+    candidates = [*from_hint(table.pictures, file), *(file.parent / folder for folder in USUAL_FOLDERS)]
+    folders = [options.images] if options.images else candidates
+    for i, said in enumerate(local_paths(table.paths, folders)):
         record = f"line {table.lines[i]}"
         try:
             place = relative_path(said, file=file, record=record)
@@ -109,9 +113,7 @@ def read(source: Path, options: ReadOptions) -> Annotations:
     boxless = np.logical_not(boxed[kept])
     boxes[boxless] = boxes_from_keypoints(keypoints[kept][boxless])
     columns = _columns(table, kept, boxes)
-    candidates = [file.parent / folder for folder in USUAL_FOLDERS]
-    paths = [key[0] for key in images]
-    root, _ = choose_root(paths, options.images, [*from_hint(table.pictures, file), *candidates], file)
+    root, _ = choose_root([key[0] for key in images], options.images, candidates, file)
     sized, unreadable = fill_sizes(list(images.values()), root, options.bad)
 
     def report(i: int, problem: str) -> None:

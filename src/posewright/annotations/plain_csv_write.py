@@ -9,21 +9,17 @@ from typing import Any
 import numpy as np
 
 from posewright.annotations.coco_write import DECIMALS
-from posewright.annotations.losses import lost
+from posewright.annotations.losses import lost, lost_of_skeleton
 from posewright.annotations.pictures import USUAL_FOLDERS, picture_hint
 from posewright.annotations.plain_csv_table import BOX
 from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError
 from posewright.files import whole_file
-from posewright.skeletons import BUILTIN
 
 
 def losses(annotations: Annotations) -> list[str]:
     """What the format has no place for."""
-    lines, skeleton = lost(annotations, "outlines"), annotations.skeleton
-    if skeleton not in BUILTIN.values() and (skeleton.links or skeleton.sigmas):
-        lines.append("the skeleton's links, colours and sigmas")
-    return lines
+    return lost(annotations, "outlines", "terms") + lost_of_skeleton(annotations.skeleton)
 
 
 def write(annotations: Annotations, target: Path) -> list[Path]:

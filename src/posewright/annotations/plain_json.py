@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from posewright.annotations.foreign_paths import local_paths
 from posewright.annotations.json_file import head, load_json, number_rows
 from posewright.annotations.pictures import (
     USUAL_FOLDERS,
@@ -74,18 +75,20 @@ def read(source: Path, options: ReadOptions) -> Annotations:
     content = load_json(file)
     if not isinstance(content, list) or not content:
         raise PosewrightError("is no list of records, or an empty one", file=file)
-    records, places = [], []
-    for i, record in enumerate(content):
+    candidates = [file.parent / folder for folder in USUAL_FOLDERS]
+    paths = _paths(content, [options.images] if options.images else candidates)
+    records, places, labels = [], [], []
+    for i, (record, said) in enumerate(zip(content, paths)):
         try:
-            places.append(_path(record, i, file))
+            places.append(_path(record, said, i, file))
             records.append(record)
+            labels.append(f"record {i} ('{places[-1]}')")
         except PosewrightError as error:
             options.bad(error)
     skeleton = options.skeleton or _skeleton(records, file)
     images: dict[str, Image] = {}
     kept: list[tuple[str, Any, str]] = []
-    for record, place in zip(records, places):
-        label = f"record {content.index(record)} ('{place}')" if len(content) < 2000 else f"record of '{place}'"
+    for record, place, label in zip(records, places, labels):
         try:
             points, box = _object(record, skeleton, file, label)
             image = _image(record, place, images.get(place), file, label)
@@ -101,7 +104,6 @@ def read(source: Path, options: ReadOptions) -> Annotations:
     for i, (_, (_, box), _) in enumerate(kept):
         if box is not None:
             boxes[i] = box
-    candidates = [file.parent / folder for folder in USUAL_FOLDERS]
     root, _ = choose_root(list(images), options.images, candidates, file)
     sized, unreadable = fill_sizes(list(images.values()), root, options.bad)
 
@@ -113,13 +115,19 @@ def read(source: Path, options: ReadOptions) -> Annotations:
     return without_images(result, sorted({*unreadable, *emptied_images(result, owner.tolist())}))
 
 
-def _path(record: Any, i: int, file: Path) -> str:
+def _paths(records: list[Any], folders: list[Path]) -> list[str]:
+    """The paths of all records, "" where one has none; those of another place as the picture is called here."""
+    said = [record.get("path") if isinstance(record, dict) else None for record in records]
+    return local_paths([path if isinstance(path, str) else "" for path in said], folders)
+
+
+def _path(record: Any, said: str, i: int, file: Path) -> str:
     """The picture of a record whose form is right."""
     if not isinstance(record, dict) or not isinstance(record.get("path"), str):
         raise PosewrightError("has no path", file=file, record=f"record {i}")
     if not isinstance(record.get("keypoints"), dict):
         raise PosewrightError("has no keypoints by name", file=file, record=f"record {i} ('{record['path']}')")
-    return relative_path(record["path"], file=file, record=f"record {i}")
+    return relative_path(said, file=file, record=f"record {i}")
 
 
 def _skeleton(records: list[Any], file: Path) -> Skeleton:

@@ -1,4 +1,5 @@
-"""300-W faces: one ``.pts`` file beside each picture, in a folder or in subfolders (lfpw, helen, afw, ...); read only.
+"""300-W faces: one ``.pts`` file beside each picture, in a folder or in subfolders (lfpw, helen, afw, ...); read
+and written.
 
 Origin: 1-based, as in MATLAB: the centre of the top-left pixel is (1, 1). One is taken off. Every point is labelled and
 counts as visible. Boxes come from the points.
@@ -11,12 +12,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posewright.annotations.pictures import emptied_images, fill_sizes, split_of, without_images
+from posewright.annotations.pts300w_write import losses, photo_of, write
 from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
 from posewright.annotations.tree import walk
@@ -26,8 +28,6 @@ from posewright.skeleton import Skeleton
 from posewright.skeletons import BUILTIN
 
 Array = NDArray[np.float64]
-
-_PHOTO = re.compile(r"(\d{4,})_\d+")
 
 
 def detect(source: Path) -> bool:
@@ -60,9 +60,8 @@ def read(source: Path, options: ReadOptions) -> Annotations:
         except PosewrightError as error:
             options.bad(error)
             continue
-        photo = _PHOTO.fullmatch(inner.stem)
-        group = inner.with_name(photo.group(1)).as_posix() if photo else None
         splits = {split_of(part) for part in inner.parts[:-1]} - {None}
+        group = photo_of(PurePosixPath(inner.as_posix()))
         images.append(Image(name, split=splits.pop() if len(splits) == 1 else None, group=group))
         keypoints.append(points)
         labels.append(path)
@@ -149,5 +148,13 @@ class _Pictures:
 
 
 register(
-    Format("300w", "300-W faces: a .pts file with 68 points beside each picture, also in subfolders", detect, read)
+    Format(
+        "300w",
+        "300-W faces: a .pts file with 68 points beside each picture, also in subfolders",
+        detect,
+        read,
+        write,
+        losses,
+        frames="copied",
+    )
 )

@@ -38,6 +38,10 @@ MODULES = (
 """Modules of this package that register a format, in the order in which they are asked whether a source is theirs."""
 
 
+LOOKED_AT = 40
+"""Entries of a folder in no format that are looked at for labels, to say which could be meant."""
+
+
 @dataclass
 class ReadOptions:
     """What a reader may be told.
@@ -153,9 +157,25 @@ def find_format(source: Path) -> Format:
     if source.suffix.lower() == ".zip" and source.is_file():
         raise PosewrightError("is an archive", file=source, fix="Unpack it and give the folder")
     if source.suffix.lower() == ".json" and source.is_file():
-        load_json(source)  # says it better where the file is not JSON at all
+        content = load_json(source)  # says it better where the file is not JSON at all
+        if isinstance(content, dict) and {"skeletons", "videos", "labels"} <= set(content):
+            fix = "Open it in SLEAP and save it as .slp, which is read"
+            raise PosewrightError("is a project that SLEAP saved as JSON", file=source, fix=fix)
+    inside = _labels_inside(source) if source.is_dir() else []
+    if inside:
+        fix = f"Name one of them: {', '.join(inside)}"
+        raise PosewrightError("holds labels, but is in no annotation format itself", file=source, fix=fix)
     names = ", ".join(formats())
     raise PosewrightError("is in no annotation format known here", file=source, fix=f"Name one with --format ({names})")
+
+
+def _labels_inside(folder: Path) -> list[str]:
+    """The first entries of a folder that are labels of some format, with its name."""
+    found = []
+    for path in sorted(folder.iterdir())[:LOOKED_AT]:
+        names = [] if path.name.startswith(".") else [f.name for f in formats().values() if f.detect(path)]
+        found += [f"{path.name} ({' or '.join(names)})"] if names else []
+    return found[:5]
 
 
 def read_annotations(source: str | Path, format: str | None = None, options: ReadOptions | None = None) -> Annotations:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.annotations.duplicates import clusters, hash_images
+from posewright.annotations.stretches import stretches
 from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError, did_you_mean
 
@@ -145,3 +146,14 @@ def assign_splits(
         empty.discard(int(place[group]))
     names = [NAMES[used[p]] for p in place]
     return replace(annotations, images=[replace(im, split=names[g]) for im, g in zip(annotations.images, groups)])
+
+
+def split_in_time(annotations: Annotations, shares: Sequence[float]) -> Annotations:
+    """The set with its pictures in splits by their order alone, for sets that are one group: train first, test last.
+
+    Args:
+        annotations: at least as many pictures as splits.
+        shares: of train, val and perhaps test; they add up to 1.
+    """
+    part = stretches(annotations.images, shares).tolist()
+    return replace(annotations, images=[replace(im, split=NAMES[p]) for im, p in zip(annotations.images, part)])

@@ -11,7 +11,8 @@ from typing import Any, NoReturn, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from posewright.annotations.images import Image
+from posewright.annotations.images import Image, on_disk
+from posewright.annotations.stretches import stretches
 from posewright.errors import PosewrightError
 from posewright.skeleton import Skeleton
 
@@ -107,7 +108,7 @@ class Annotations:
 
     def record(self, i: int) -> str:
         """How a message names object ``i``."""
-        return f"object {i} on image '{self.images[self.image[i]].path}'"
+        return f"object {i} on image '{self.images[self.image[i]].full_name}'"
 
     def _fail(self, what: str, record: str | None, fix: str | None = None) -> NoReturn:
         raise PosewrightError(what, file=self.source or None, record=record, fix=fix)
@@ -258,7 +259,7 @@ class Annotations:
 
     def image_path(self, i: int) -> Path:
         """The file of image ``i``."""
-        return self.root / self.images[i].path
+        return on_disk(self.root / self.images[i].path)
 
     @cached_property
     def frames_of_videos(self) -> dict[str, list[int]]:
@@ -314,14 +315,13 @@ class Annotations:
     def with_splits(self, fraction: float, seed: int = 0) -> Annotations:
         """Assign every image to "val" (about ``fraction`` of them) or "train", whole groups at a time, seeded.
 
-        Where all of them are frames of one video, its last frames are held out: they are as far from most of the others
-        as one video allows.
+        Where all of them are one group, such as the frames of one video, its last ones are held out: they are as far
+        from most of the others as one video allows.
         """
         groups = sorted({im.group or im.path for im in self.images})
-        if len({im.path for im in self.images}) == 1 < len(self.images):
-            in_time = sorted(range(len(self.images)), key=lambda i: self.images[i].frame or 0)
-            last = set(in_time[-min(max(1, round(fraction * len(in_time))), len(in_time) - 1) :])
-            parted = [replace(im, split="val" if i in last else "train") for i, im in enumerate(self.images)]
+        if len(groups) == 1 < len(self.images):
+            part = stretches(self.images, (1 - fraction, fraction))
+            parted = [replace(im, split="val" if held else "train") for im, held in zip(self.images, part)]
             return replace(self, images=parted)
         order = np.random.default_rng(seed).permutation(len(groups))
         size: dict[str, int] = {}

@@ -15,11 +15,19 @@ DEPTH = 4
 
 
 def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Folders with the names of their files, sorted, down to ``DEPTH`` levels; hidden folders are left out."""
-    for folder, below, names in os.walk(root):
+    """Folders with the names of their files, sorted, down to ``DEPTH`` levels; hidden folders are left out.
+
+    Links to folders are followed, to each folder once.
+    """
+    seen: set[str] = set()
+    for folder, below, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
         level = len(Path(folder).relative_to(root).parts)
-        below[:] = sorted(name for name in below if not name.startswith(".")) if level < DEPTH else []
-        yield Path(folder), sorted(names)
+        fresh = real not in seen
+        below[:] = sorted(name for name in below if not name.startswith(".")) if fresh and level < DEPTH else []
+        if fresh:
+            seen.add(real)
+            yield Path(folder), sorted(names)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from posewright.annotations.foreign_paths import local_paths
 from posewright.annotations.json_file import head
 from posewright.annotations.pictures import relative_path, split_of
 from posewright.annotations.registry import ReadOptions
@@ -60,15 +61,18 @@ def entries_of_yaml(about: dict[str, Any], yaml: Path, options: ReadOptions) -> 
         roots = [folder, yaml.parent] if folder.is_dir() else roots
     entries: dict[str, Entry] = {}
     subsets = 0
-    for key, value in about.items():
+    named = {key: _texts(value) for key, value in about.items() if key not in _WORDS}
+    texts = [text for values in named.values() for text in values]
+    told = [options.images] if options.images else []
+    local = dict(zip(texts, local_paths(texts, [*told, *roots], Path.exists)))
+    for key, values in named.items():
         split = split_of(key)
-        values = [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, str) and v]
-        if key in _WORDS or not values or (split is None and not all(v.endswith(".txt") for v in values)):
+        if not values or (split is None and not all(v.endswith(".txt") for v in values)):
             continue
         subsets += 1
         for text in values:
             try:
-                _add(entries, _subset(text, key, yaml, roots, options), split)
+                _add(entries, _subset(local[text], key, yaml, roots, options), split)
             except PosewrightError as error:
                 options.bad(error)
     if not subsets:
@@ -87,6 +91,10 @@ def _add(entries: dict[str, Entry], pictures: list[str], split: str | None) -> N
         entries.setdefault(picture, Entry(picture, None, split))  # many sets name val again as test
 
 
+def _texts(value: Any) -> list[str]:
+    return [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, str) and v]
+
+
 def _subset(text: str, key: str, yaml: Path, roots: list[Path], options: ReadOptions) -> list[str]:
     """The pictures of one entry, relative to the root: a folder's, or a list's."""
     # Roboflow writes '../train/images' for a folder that lies beside the YAML file.
@@ -95,12 +103,11 @@ def _subset(text: str, key: str, yaml: Path, roots: list[Path], options: ReadOpt
         path = next((root / inner for root in roots if (root / inner).is_file()), None)
         if path is None:
             raise PosewrightError(f"its list '{text}' does not exist", file=yaml, record=key)
-        listed = []
-        for number, line in enumerate(read_text(path).splitlines(), 1):
-            if line.strip():
-                name = re.sub(r"^data/(?=(images|obj_)[^/]*/)", "", line.strip())  # CVAT's imaginary 'data' folder
-                listed.append(relative_path(name, file=path, record=f"line {number}"))
-        return listed
+        lines = {number: line.strip() for number, line in enumerate(read_text(path).splitlines(), 1) if line.strip()}
+        # CVAT puts an imaginary folder 'data' before them.
+        names = [re.sub(r"^data/(?=(images|obj_)[^/]*/)", "", line) for line in lines.values()]
+        named = local_paths(names, [*([options.images] if options.images else []), *roots])
+        return [relative_path(name, file=path, record=f"line {number}") for number, name in zip(lines, named)]
     from posewright.media.pictures import ENDINGS
 
     # With --images, the folder of pictures may be elsewhere and the labels alone lie here.

@@ -17,6 +17,8 @@ from posewright.media.header import picture_size
 
 DECIMALS = 8
 """Of the written shares: a ten-thousandth of a pixel in a picture of 10,000."""
+CUT = 0.01
+"""Pixels; what a box is cut by less than that is rounding."""
 
 Array = NDArray[np.float64]
 
@@ -35,10 +37,16 @@ def losses(annotations: Annotations) -> list[str]:
     outside = int(((a.labelled & (shares[..., 2] == 0)).sum(1) * known).sum())
     if outside:
         lines.append(f"{outside} keypoints outside their pictures: they count as not labelled")
-    away = int((known & ~a.iscrowd & ~(boxes[:, 2:] > 0).all(1)).sum())
+    within = (boxes[:, 2:] > 0).all(1)
+    away = int((known & ~a.iscrowd & ~within).sum())
     if away:
         lines.append(f"{away} objects whose box lies outside the picture")
-    return lines + lost(a, "groups", "crowds", "outlines", "areas", "tracks", "weights", "head sizes")
+    corners = (a.boxes.reshape(-1, 2, 2) + 0.5) * known[:, None, None]
+    beyond = ((corners < -CUT) | (corners > sizes[:, None] + CUT)).any((1, 2))
+    cut = int((beyond & ~a.iscrowd & within).sum())
+    if cut:
+        lines.append(f"what {cut} boxes reach beyond their pictures: they are cut at the border")
+    return lines + lost(a, "groups", "crowds", "outlines", "areas", "tracks", "weights", "head sizes", "terms")
 
 
 def write(annotations: Annotations, target: Path) -> list[Path]:

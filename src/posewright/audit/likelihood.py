@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from posewright.annotations.tables import Annotations
 from posewright.audit.evidence import FOREIGN, LABEL, PARTNER, RANDOM, Evidence
 from posewright.audit.exchanges import Exchange
-from posewright.audit.shape import SwapSense, log_density, parts_of, wanted_places
+from posewright.audit.shape import Reach, SwapSense, Wanted, log_density, parts_of, wanted_places
 from posewright.audit.statistics import fit_logistic, fit_mixture, fit_rare
 
 Array = NDArray[np.float64]
@@ -39,7 +39,6 @@ class Ratios:
         moved_back: ``[N, K]`` the same, of the partner's label as this keypoint's: what holds once the pair is exchanged.
         whole: ``[N]`` the whole pose is another object's.
         missed: ``[N, K]`` a keypoint is not labelled, though it is there.
-        wanted: ``[N, K, 2]`` where the other labels want each keypoint, in pixels of the picture; NaN where not known.
     """
 
     exchanged: Array
@@ -47,7 +46,6 @@ class Ratios:
     moved_back: Array
     whole: Array
     missed: Array
-    wanted: Array
 
 
 def measure(labels: Annotations, evidence: Evidence, exchanges: list[Exchange], seed: int = 0) -> Ratios:
@@ -56,25 +54,51 @@ def measure(labels: Annotations, evidence: Evidence, exchanges: list[Exchange], 
     labelled = labels.labelled & evidence.seen[:, None]
     partner = np.array(labels.skeleton.flip_order())
     maps = map_densities(labels, evidence)
-    place, spread = wanted_places(labels, parts)
+    wanted, wanted_back = wanted_places(labels, parts)
 
-    def features(at: Array, log_map: Array) -> Array:
-        return np.stack([log_map, log_density(at, place, spread), np.ones_like(log_map)], -1)
+    reach = Reach(labels)
+
+    def features(at: Array, log_map: Array, by: Wanted, links: Array) -> Array:
+        away = reach.between(at, evidence.found)
+        return np.stack([log_map, log_density(at, by), links**2, away, np.ones_like(away)], -1)
 
     own = labels.keypoints[..., :2]
-    right, wrong = features(own, maps[..., LABEL]), features(evidence.random, maps[..., RANDOM])
-    weights = fit_logistic(np.concatenate([-right[labelled], wrong[labelled]]), RIDGE, free=1)
-    moved = np.where(labelled, right @ weights, -np.inf)
+    links = reach.links_at(own)
+    right = features(own, maps[..., LABEL], wanted, links)
+    wrong = features(evidence.random, maps[..., RANDOM], wanted, reach.links_at(evidence.random))
+    weights = _weights_by_kind(right, wrong, labelled, kinds_of(partner))
+    moved = np.where(labelled, (right * weights).sum(2), -np.inf)
     both = labelled & labelled[:, partner]
-    back = np.where(both, features(own[:, partner], maps[..., PARTNER]) @ weights, moved)
+    # A pair is exchanged with what hangs on it: its links stay as long as they are.
+    exchanged = features(own[:, partner], maps[..., PARTNER], wanted_back, links[:, partner])
+    back = np.where(both, (exchanged * weights).sum(2), moved)
     return Ratios(
         exchanged=_exchanged(labels, labelled, exchanges, maps, parts, seed),
         moved=moved,
         moved_back=back,
         whole=_whole(labelled, maps, exchanges),
         missed=_missed(labels, evidence),
-        wanted=place,
     )
+
+
+def kinds_of(partner: NDArray[np.int64]) -> NDArray[np.int64]:
+    """``[K]``: the same number for left and right of a pair, another for each pair and each keypoint without a side."""
+    return np.minimum(np.arange(len(partner)), partner)
+
+
+def _weights_by_kind(right: Array, wrong: Array, labelled: NDArray[np.bool_], kind: NDArray[np.int64]) -> Array:
+    """``[K, F]``: what tells right labels from wrong ones; of each kind of keypoint, and of all where a kind has few.
+
+    A model's maps and the rest of the pose say more of a neck than of an ankle.
+    """
+    together = fit_logistic(np.concatenate([-right[labelled], wrong[labelled]]), RIDGE, free=1)
+    weights = np.tile(together, (len(kind), 1))
+    for number in np.unique(kind):
+        mine = labelled & (kind == number)
+        rows = np.concatenate([-right[mine], wrong[mine]])
+        if len(rows):
+            weights[kind == number] = fit_logistic(rows, RIDGE, free=1, around=together)
+    return weights
 
 
 def map_densities(labels: Annotations, evidence: Evidence) -> Array:
@@ -85,8 +109,7 @@ def map_densities(labels: Annotations, evidence: Evidence) -> Array:
     """
     labelled = labels.labelled & evidence.seen[:, None]
     partner = np.array(labels.skeleton.flip_order())
-    k = len(partner)
-    kind = np.minimum(np.arange(k), partner)
+    k, kind = len(partner), kinds_of(partner)
     group = np.zeros(evidence.score.shape, np.int64)
     for number in np.unique(kind):
         columns = np.flatnonzero(kind == number)

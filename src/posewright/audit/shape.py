@@ -8,7 +8,7 @@ that a wrong label does not speak for itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ LIMIT = 3.0
 """Coordinates further out, in the pose's own size, are drawn in to this: a quadratic form would know no bounds there."""
 TAIL = 3.0
 """Degrees of freedom of the law that keypoints follow around where the others want them."""
-MOST_ROWS = 16_000
+MOST_ROWS = 48_000
 """Rows that the sense of left and right is fitted to, at most."""
 
 
@@ -48,57 +48,96 @@ def _others(keypoints: Array, k: int) -> tuple[Array, Array, NDArray[np.bool_]]:
     return centre, np.sqrt(np.maximum(squared, 1e-12)), seen.sum(1) >= 2
 
 
-def wanted_places(labels: Annotations, parts: NDArray[np.int64]) -> tuple[Array, Array]:
+@dataclass(frozen=True)
+class Wanted:
     """Where each keypoint is to be expected by the object's other keypoints.
+
+    Attributes:
+        place: ``[N, K, 2]`` in pixels of the picture, NaN where fewer than two others are labelled.
+        spread: ``[N, K]`` the standard deviation of a coordinate, likewise.
+    """
+
+    place: Array
+    spread: Array
+
+
+def _view(keypoints: Array, k: int) -> tuple[Array, Array, Array, Array, NDArray[np.bool_]]:
+    """What a regression of keypoint ``k`` on the others sees of poses: inputs, target, the others' centre and size, and which
+    poses have enough others."""
+    centre, size, enough = _others(keypoints, k)
+    z = np.clip((keypoints[..., :2] - centre[:, None]) / size[:, None, None], -LIMIT, LIMIT)
+    flags = (keypoints[..., 2] > 0).astype(float)
+    inputs, target = np.where(flags[..., None] > 0, z, 0), z[:, k]
+    inputs[:, k] = flags[:, k] = 0
+    return np.concatenate([inputs.reshape(len(z), -1), flags, np.ones((len(z), 1))], 1), target, centre, size, enough
+
+
+def wanted_places(labels: Annotations, parts: NDArray[np.int64]) -> tuple[Wanted, Wanted]:
+    """Where the keypoints are wanted: by the others as they are labelled, and as they would be with all pairs exchanged.
 
     A linear regression (with a ridge) of each keypoint on the others, in the others' own centre and size, over the set and
     its mirror image.
-
-    Returns:
-        ``[N, K, 2]`` in pixels of the picture, NaN where fewer than two others are labelled; and ``[N, K]``, the standard
-        deviation of a coordinate, likewise.
     """
     keypoints, k_all = labels.keypoints, len(labels.skeleton)
-    place, spread = np.full((len(labels), k_all, 2), np.nan), np.full((len(labels), k_all), np.nan)
     partner = np.array(labels.skeleton.flip_order())
-    mirrored = keypoints[:, partner] * np.array([-1.0, 1.0, 1.0])
-    usable = ~labels.iscrowd
+    exchanged = keypoints[:, partner]
+    mirrored = exchanged * np.array([-1.0, 1.0, 1.0])
+    found = [Wanted(np.full((len(labels), k_all, 2), np.nan), np.full((len(labels), k_all), np.nan)) for _ in range(2)]
     for k in range(k_all):
-        views: list[tuple[Any, ...]] = []
-        for view in (keypoints, mirrored):
-            centre, size, enough = _others(view, k)
-            z = np.clip((view[..., :2] - centre[:, None]) / size[:, None, None], -LIMIT, LIMIT)
-            seen = view[..., 2] > 0
-            inputs = np.where(seen[..., None], z, 0)
-            inputs[:, k] = 0
-            flags = seen.astype(float)
-            flags[:, k] = 0
-            x = np.concatenate([inputs.reshape(len(z), -1), flags, np.ones((len(z), 1))], 1)
-            views.append((x, z[:, k], enough & seen[:, k] & usable, centre, size, enough))
-        rows, target, used = (np.concatenate([v[n] for v in views]) for n in range(3))
-        of = np.where(used, np.tile(parts, 2), -1)
-        grams = [
-            (rows[of == part].T @ rows[of == part], rows[of == part].T @ target[of == part]) for part in range(FOLDS)
-        ]
-        x, _, _, centre, size, enough = views[0]
+        x, target, _, _, enough = (np.concatenate(both) for both in zip(_view(keypoints, k), _view(mirrored, k)))
+        labelled = np.concatenate([keypoints[:, k, 2], mirrored[:, k, 2]]) > 0
+        of = np.where(enough & labelled & np.tile(~labels.iscrowd, 2), np.tile(parts, 2), -1)
+        grams = [(x[of == part].T @ x[of == part], x[of == part].T @ target[of == part]) for part in range(FOLDS)]
+        asked = [_view(view, k) for view in (keypoints, exchanged)]
         for part in range(FOLDS):
             learn = (of >= 0) & (of != part)
             if learn.sum() < 2:
                 continue
             curve, slope = (sum(grams[p][n] for p in range(FOLDS) if p != part) for n in range(2))
-            weights = np.linalg.solve(curve + np.diag([1.0] * (rows.shape[1] - 1) + [1e-6]), slope)
+            weights = np.linalg.solve(curve + np.diag([1.0] * (x.shape[1] - 1) + [1e-6]), slope)
             # The median: a few wrong labels must not widen it.
-            off = np.median(np.abs(rows[learn] @ weights - target[learn])) / 0.6745
-            mine = enough & (parts == part)
-            place[mine, k] = (x[mine] @ weights) * size[mine, None] + centre[mine]
-            spread[mine, k] = max(off, 0.02) * size[mine]
-    return place, spread
+            off = np.median(np.abs(x[learn] @ weights - target[learn])) / 0.6745
+            for wanted, (rows, _, centre, size, usable) in zip(found, asked):
+                mine = usable & (parts == part)
+                wanted.place[mine, k] = (rows[mine] @ weights) * size[mine, None] + centre[mine]
+                wanted.spread[mine, k] = max(off, 0.02) * size[mine]
+    return found[0], found[1]
 
 
-def log_density(at: Array, place: Array, spread: Array) -> Array:
+class Reach:
+    """How far keypoints are from what they belong to, in the size of the pose without them.
+
+    Distances are at most :data:`LIMIT`: beyond that, one is as impossible as the other.
+    """
+
+    def __init__(self, labels: Annotations) -> None:
+        self.keypoints, self.labelled, self.links = labels.keypoints, labels.labelled, labels.skeleton.links
+        sizes = [_others(labels.keypoints, k)[1:] for k in range(len(labels.skeleton))]
+        self.size = np.stack([size for size, _ in sizes], 1)
+        self.enough = np.stack([enough for _, enough in sizes], 1)
+
+    def links_at(self, at: Array) -> Array:
+        """``[N, K]``: from each keypoint, if it were at ``at`` ``[N, K, 2]``, to the farthest of the labelled ones it is linked
+        with; 0 where there is none. A limb may be seen shortened, but never longer than it is."""
+        far = np.zeros(self.labelled.shape)
+        for a, b in self.links:
+            for k, j in ((a, b), (b, a)):
+                length = np.linalg.norm(at[:, k] - self.keypoints[:, j, :2], axis=1)
+                far[:, k] = np.maximum(far[:, k], np.where(self.labelled[:, j], length, 0))
+        return self._short(far)
+
+    def between(self, at: Array, there: Array) -> Array:
+        """``[N, K]``: distances of places ``[N, K, 2]``; 0 where one of them is not known."""
+        return self._short(np.nan_to_num(np.linalg.norm(at - there, axis=2)))
+
+    def _short(self, length: Array) -> Array:
+        return np.where(self.enough, np.minimum(length / self.size, LIMIT), 0.0)
+
+
+def log_density(at: Array, wanted: Wanted) -> Array:
     """Logarithm of the bivariate Student density of points ``[..., 2]``, over that at its own centre; 0 where not known."""
     with np.errstate(invalid="ignore"):
-        squared = ((at - place) ** 2).sum(-1) / spread**2
+        squared = ((at - wanted.place) ** 2).sum(-1) / wanted.spread**2
         return np.nan_to_num(-(TAIL + 2) / 2 * np.log1p(squared / TAIL))
 
 

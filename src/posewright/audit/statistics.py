@@ -42,7 +42,7 @@ def fit_mixture(
     return weights
 
 
-def fit_logistic(rows: Array, ridge: float, free: int = 0) -> Array:
+def fit_logistic(rows: Array, ridge: float, free: int = 0, around: Array | None = None) -> Array:
     """The logistic regression for which every row ``x`` is a case and ``-x`` is its opposite.
 
     ``x @ weights`` is then the logarithm of how much likelier the case is than its opposite. For two classes, give the rows of
@@ -52,6 +52,7 @@ def fit_logistic(rows: Array, ridge: float, free: int = 0) -> Array:
         rows: ``[M, F]``.
         ridge: weight of the squared length of the weights against the likelihood, in units of each feature's mean square.
         free: of the last so many features, an intercept say, the weights are free.
+        around: ``[F]`` weights from which few rows do not lead far away, the last ones either; 0, and free ones, otherwise.
 
     Returns:
         ``[F]``.
@@ -62,14 +63,16 @@ def fit_logistic(rows: Array, ridge: float, free: int = 0) -> Array:
     scale[~(scale > 1e-9)] = 1.0
     x = rows / scale
     penalty = np.full(x.shape[1], ridge)
-    penalty[len(penalty) - free :] = 1e-6
+    penalty[len(penalty) - free :] = 1e-6 if around is None else ridge
+    start = np.zeros(x.shape[1]) if around is None else around * scale
 
     def loss(w: Array) -> tuple[float, Array]:
         z = x @ w
         wrong = 1 / (1 + np.exp(np.clip(z, -50, 50)))
-        return float(np.logaddexp(0, -z).sum() + (penalty * w**2).sum() / 2), penalty * w - wrong @ x
+        pull = penalty * (w - start)
+        return float(np.logaddexp(0, -z).sum() + (pull * (w - start)).sum() / 2), pull - wrong @ x
 
-    found = minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 200, "maxcor": 20})
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200, "maxcor": 20})
     return found.x / scale
 
 

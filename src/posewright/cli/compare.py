@@ -50,10 +50,10 @@ class Command:
     reading: tyro.conf.OmitArgPrefixes[Reading] = field(default_factory=Reading)
 
     def run(self) -> int:
-        from posewright.cli.evaluate import choose_split
         from posewright.files import write_text
         from posewright.metrics import compare, parse_normaliser, read_results
         from posewright.reports.tables import print_table
+        from posewright.training.parting import choose_split
 
         options = self.reading.options()
         truth, words = choose_split(self.reading.read(self.data, options), self.split, None)

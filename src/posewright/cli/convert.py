@@ -61,15 +61,15 @@ class Command:
     """Of a picture in several sources, by path or content: merge its objects, or keep those of the first source only."""
     split: str | None = None
     """Shares of train, val and, if you like, test, as 0.9,0.1: parts the set anew. Groups in the labels and frames of one
-    video always stay together."""
+    video always stay together; a set of one video alone is cut in its order."""
     split_by: str = "picture"
     """What else stays together, with commas: picture (nothing else), video, person (track id), folder, similar (near-
     duplicates by perceptual hash, which reads every picture)."""
     seed: int = 0
     """Of --split: the same seed gives the same parts."""
     keep_videos: bool = False
-    """Name frames of videos as such, which posewright reads but hardly any other tool. Without it they are written as pictures
-    beside the labels."""
+    """Name frames of videos as such, and pictures of a packed set by their place in its shards, which posewright reads but
+    hardly any other tool. Without it they are written as pictures beside the labels."""
     reading: tyro.conf.OmitArgPrefixes[Reading] = field(default_factory=Reading)
 
     def run(self) -> int:
@@ -181,34 +181,36 @@ class Command:
 
     @contextmanager
     def _pictured(self, annotations: Annotations, target: Format) -> Iterator[Annotations]:
-        """The set as the format can hold it: frames of videos as pictures, unless they stay in their videos.
+        """The set as the format can hold it: frames of videos and pictures of shards as files, unless they stay where they are.
 
         The pictures lie beside the labels, and only as long as the block lasts where the format copies them.
         """
-        from posewright.annotations.video_frames import frames_as_pictures, has_frames
+        from posewright.annotations.video_frames import all_files, frames_as_pictures, is_file
         from posewright.console import progress_bar
 
-        frames = has_frames(annotations)
         if self.keep_videos and target.frames != "named":
             what = f"format {target.name} knows pictures only: leave --keep-videos out"
             raise PosewrightError(what, file=self.output)
-        if not frames or self.keep_videos or target.name == "cpm-tfrecord":
+        if all_files(annotations) or self.keep_videos or target.name == "cpm-tfrecord":
             yield annotations
             return
         annotations.require_pictures()
         output = self.output.absolute()
-        count = sum(im.frame is not None for im in annotations.images)
+        count = sum(not is_file(im) for im in annotations.images)
+        films = any(im.frame is not None for im in annotations.images)
         with ExitStack() as stack:
             if target.frames == "copied":
                 output.parent.mkdir(parents=True, exist_ok=True)
                 place = stack.enter_context(TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent))
                 folder = Path(place) / "frames"
             else:
-                folder = output.with_name(f"{output.stem}_frames")
-            with progress_bar("writing frames", count) as advance:
+                folder = output.with_name(f"{output.stem}_{'frames' if films else 'pictures'}")
+            with progress_bar("writing pictures", count) as advance:
                 pictured = frames_as_pictures(annotations, folder, advance)
             if target.frames != "copied":
-                print(f"{folder}: {count} frames of videos, as pictures.")
+                print(
+                    f"{folder}: {count} {'frames of videos' if films else 'pictures of the packed set'}, as pictures."
+                )
             yield pictured
 
     def _check_split(self) -> None:
@@ -226,13 +228,16 @@ class Command:
     def _split(self, annotations: Annotations) -> Annotations:
         if self.split is None:
             return annotations
-        from posewright.annotations.splits import assign_splits, groups_of, parse_keys, parse_shares
+        from posewright.annotations.splits import assign_splits, groups_of, parse_keys, parse_shares, split_in_time
         from posewright.console import progress_bar
 
-        keys = parse_keys(self.split_by)
+        keys, shares = parse_keys(self.split_by), parse_shares(self.split)
         with progress_bar("reading pictures", len(annotations.images) if "similar" in keys else 0) as advance:
             groups = groups_of(annotations, keys, advance)
-        return assign_splits(annotations, parse_shares(self.split), groups, self.seed)
+        if keys == ("picture",) and not groups.any() and len(annotations.images) >= len(shares):
+            print("All pictures are of one group, such as a video: its last ones are held out.")
+            return split_in_time(annotations, shares)
+        return assign_splits(annotations, shares, groups, self.seed)
 
 
 def _with_formats(text: str) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -100,10 +99,11 @@ class Command:
     reading: tyro.conf.OmitArgPrefixes[Reading] = field(default_factory=Reading)
 
     def run(self) -> int:
-        from posewright.metrics import evaluate, parse_normaliser, read_results
-        from posewright.metrics.evaluation import default_thresholds, usual_threshold
+        from posewright.metrics import parse_normaliser, read_results
+        from posewright.metrics.measuring import Rules
         from posewright.reports.evaluation import PICTURES, REPORT, Evaluated, save_pictures
         from posewright.reports.tables import print_table
+        from posewright.training.parting import held_out
 
         thresholds = _thresholds(self.thresholds)
         results = Path(self.model).suffix.lower() == ".json"
@@ -133,28 +133,17 @@ class Command:
         name = f"{words} of {self.data.resolve().name}"  # for the files: no path of this machine
         words = f"{words} of {self.data}"
         curve = model.info.score_curve if model is not None else None
-        fits = curve is not None and (curve.normaliser, curve.visible_only) == (str(normaliser), self.visible_only)
-        at = curve.threshold if curve is not None and fits else self.calibrate_at
-        how: dict[str, Any] = {
-            "normaliser": normaliser,
-            "thresholds": thresholds,
-            "visible_only": self.visible_only,
-            "covariance": predicted.covariance,
-            "tail": model.info.covariance_tail if model is not None else None,
-            "visibility": predicted.visibility,
-            "score_at": at or usual_threshold(normaliser, thresholds or default_thresholds(normaliser)),
-        }
-        measured = evaluate(
-            predicted.xy, truth, **how, score=predicted.score, detections=predicted.all_detections(truth)
-        )
+        tail = model.info.covariance_tail if model is not None else None
+        rules = Rules(normaliser, thresholds, self.visible_only, tail)
+        rules = rules.for_calibration(self.calibrate_at) if self.calibrate else rules.for_score(curve)
+        measured = rules.measure(predicted, truth)
         absent = self._absent(model, truth) if model is not None else None
         calibrated = None
         if candidate is not None:
-            calibrated = candidate.fit(predicted, truth, measured, how["score_at"], name, absent)
+            calibrated = candidate.fit(predicted, truth, measured, rules.score_at, name, absent)
             curve = calibrated.score.curve
             predicted.score = curve.apply(predicted.score)
-            seen = calibrated.score.unseen(predicted.score)
-            measured = evaluate(predicted.xy, truth, **how, score=seen, detections=predicted.all_detections(truth))
+            measured = rules.measure(predicted, truth, calibrated.score.unseen(predicted.score))
         presence = absent.reliability(predicted, truth) if absent is not None else None
         done = Evaluated(
             measured,
@@ -169,9 +158,7 @@ class Command:
             "as given" if model is None else CALIBRATED if curve else HEIGHT,
         )
 
-        names = done.write(
-            folder, worst=self.worst, results=model is not None, then=self._next(model is not None, folder)
-        )
+        names = done.write(folder, worst=self.worst, results=model is not None, then=self._next(candidate))
         if self.save_pictures:
             with progress_bar("drawing", len(list(done.pictures()))) as advance:
                 predicted.skipped += save_pictures(
@@ -191,12 +178,11 @@ class Command:
             print(f"left out: {line}")
         if candidate is not None and calibrated is not None:
             part = self.split or ""
-            self._store(
-                candidate, calibrated, candidate.warning(truth, self.data, part, held_out(self.model, self.data))
-            )
+            own_run = held_out(self.model, self.data)
+            self._store(candidate, calibrated, candidate.warning(truth, self.data, part, own_run))
         more = f", {PICTURES}/" if self.save_pictures else ""
         print(f"\n{folder} holds {', '.join(names)}{more}; open {folder / REPORT}.")
-        print(f"Next: {self._next(model is not None, folder)}")
+        print(f"Next: {self._next(candidate)}")
         return 0
 
     def _check(self, results: bool) -> None:
@@ -261,6 +247,8 @@ class Command:
 
     def _part(self, truth: Annotations) -> tuple[Annotations, str]:
         """The pictures to measure on, and which they are, in words."""
+        from posewright.training.parting import choose_split, held_out
+
         truth, words = choose_split(truth, self.split, held_out(self.model, self.data))
         if self.limit is not None and self.limit < len(truth.images):
             import numpy as np
@@ -272,10 +260,14 @@ class Command:
     def _predict(self, model: Predictor, truth: Annotations, options: ReadOptions) -> tuple[Predicted, Annotations]:
         from posewright.metrics import run_model
         from posewright.metrics.running import objects_to_run
+        from posewright.training.reach import check_packed
 
         truth = truth.require_pictures(options.bad if self.reading.skip_bad else None)
+        coarse = check_packed(
+            truth, model.info.crop
+        )  # grey where the picture went on would be measured as the model's fault
         with progress_bar("evaluating", int(objects_to_run(truth).sum())) as advance:
-            return run_model(
+            predicted, left = run_model(
                 model,
                 truth,
                 flip=self.flip,
@@ -283,6 +275,8 @@ class Command:
                 skip_bad=self.reading.skip_bad,
                 progress=advance,
             )
+        predicted.notes += coarse
+        return predicted, left
 
     def _protocol(
         self, predicted: Predicted, truth: Annotations, model: Predictor | None
@@ -298,51 +292,12 @@ class Command:
             return hourglass_pck(predicted.xy, truth, input_size=model.info.crop.size if model else (256, 256))
         return None
 
-    def _next(self, is_model: bool, folder: Path) -> str:
-        if is_model:
+    def _next(self, candidate: Candidate | None) -> str:
+        if candidate is not None and candidate.target != candidate.source:
+            return f"posewright predict {candidate.target.with_suffix('.onnx')} PICTURES -o out"
+        if Path(self.model).suffix.lower() != ".json":
             return f"posewright predict {self.model} PICTURES -o out"
         return f"posewright train --data {self.data}, then posewright evaluate runs/last {self.data}"
-
-
-def choose_split(
-    truth: Annotations, wanted: str | None, held: Callable[[Annotations], Annotations] | None
-) -> tuple[Annotations, str]:
-    """One part of a labelled set, and which it is, in words.
-
-    Args:
-        truth: the whole set.
-        wanted: "val", "train", "test", "all"; or None for val where the set has it, else all.
-        held: assigns the splits that a run made itself of a set that came without.
-
-    Raises:
-        PosewrightError: where the set has no such part.
-    """
-    own = truth.splits
-    if held is not None and not {"train", "val"} <= own and wanted in (None, "train", "val"):
-        part = wanted or "val"
-        said = "held out" if part == "val" else "was trained on"
-        return held(truth).of_split(part), f"the {part} split (what this run {said})"
-    if wanted == "all" or (wanted is None and "val" not in own):
-        return truth, "all pictures" if not own else f"all splits ({', '.join(sorted(own))})"
-    part = wanted or "val"
-    if part not in own:
-        there = f"its splits are {', '.join(sorted(own))}" if own else "it has no splits"
-        raise PosewrightError(f"has no split '{part}'; {there}", file=truth.source or None, fix="Use --split all")
-    return truth.of_split(part), f"the {part} split"
-
-
-def held_out(model: str, data: Path) -> Callable[[Annotations], Annotations] | None:
-    """How a run split the labels it was trained on, where ``model`` is that run's and ``data`` are those labels."""
-    path = Path(model)
-    settings = (path if path.is_dir() else path.parent) / "config.yaml"
-    if not settings.is_file() or not path.exists():
-        return None
-    from posewright.training.config import TrainConfig
-
-    config = TrainConfig.load(settings)
-    if not config.data or Path(config.data).resolve() != data.resolve():
-        return None
-    return lambda truth: truth.with_validation(config.val_share, config.seed)
 
 
 def _thresholds(text: str | None) -> list[float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -102,7 +103,8 @@ class Command:
 
         browser = Browser(annotations, str(self.data), self.port)
         print(f"{len(annotations.images)} pictures at {browser.address}; q there or Ctrl-C here ends it.", flush=True)
-        browser.serve()
+        with suppress(KeyboardInterrupt):
+            browser.serve()
         print(f"Next: posewright inspect {self.reading.words(self.data)}")
         return 0
 

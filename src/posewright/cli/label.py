@@ -33,7 +33,15 @@ class Command:
     few seconds), so that nothing is lost where the browser, this program or the machine dies: start the same command
     again. labels.json lists pictures with an object and those marked as done; the others are only noted in it.
 
-    On the page, ? lists all keys. Keypoints are placed in order by clicks, and dragged or moved by the arrows.
+    On the page, keypoints are placed in order by clicks, and dragged to where they belong. The most useful keys:
+
+      Enter               done, and to the next picture        n, p          next and previous picture
+      Tab, Shift-Tab      next and previous keypoint           arrows        move it by 1 px (Shift 10, Alt 0.1)
+      v                   visible or hidden                    Delete        not labelled
+      a                   accept the model's proposal          c             copy from the picture before
+      w, j, k             new, next, previous object           Shift-Delete  delete the object
+      Ctrl-Z, Ctrl-Y      undo, redo                           ?             all keys
+      z                   zoom to the object                   Shift-Q       save and end; all is saved at once anyway
 
     examples:
       posewright label photos/ --skeleton hand-21
@@ -66,7 +74,7 @@ class Command:
 
     def run(self) -> int:
         from posewright.web.label import Labeller
-        from posewright.web.label_set import open_set
+        from posewright.web.label_source import open_set
         from posewright.web.label_store import LabelStore
 
         if not 0 <= self.threshold <= 1:
@@ -135,7 +143,7 @@ class Command:
         if store.recovered:
             print(f"{store.recovered} changes that a crash had left in the journal are back.")
         print(f"{many} picture{'' if many == 1 else 's'} at {address}", flush=True)
-        print("Ctrl-C here ends it; so does Shift-Q there.", flush=True)
+        print(f"Labels go to {store.output}. Ctrl-C here ends it; so does Shift-Q there.", flush=True)
         if self.open:
             import webbrowser
 
@@ -148,23 +156,33 @@ class Command:
             raise KeyboardInterrupt
 
         here = threading.current_thread() is threading.main_thread()
-        before = signal.signal(signal.SIGTERM, end) if here else None
+        ends = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]  # told to, terminal closed
+        before = {number: signal.signal(number, end) for number in ends} if here else {}
         try:
             with suppress(KeyboardInterrupt):
                 page.serve()
         finally:
-            if here:
-                signal.signal(signal.SIGTERM, before)
+            for number, was in before.items():
+                signal.signal(number, was)
 
     def _conclude(self, store: LabelStore) -> int:
         from posewright.web.label_set import count_states
 
         output = shlex.quote(str(store.output))
+        again = f"posewright label {self._words()} -o {output}"
         if store.problem:
             print(f"posewright: {store.problem}", file=sys.stderr)
-            again = f"posewright label {shlex.quote(str(self.data))} -o {output} --on-conflict mine"
-            print(f"Next, to put your changes over it, or with theirs to put them aside: {again}", file=sys.stderr)
+            if store.overtaken:
+                print("Next, to put your changes over it, or with theirs to put them aside:", file=sys.stderr)
+                print(f"{again} --on-conflict mine", file=sys.stderr)
+            else:
+                print(f"All changes are kept in {store.journal_path}. Next, when that is mended:", file=sys.stderr)
+                print(again, file=sys.stderr)
             return 1
+        if not store.output.exists():
+            print(f"Nothing was changed: {store.output} is not written.")
+            print(f"Next: {again}")
+            return 0
         counts = count_states(store.state(i)[1] for i in range(len(store.labels)))
         of = f"{counts['labelled']} of {len(store.labels)} pictures labelled"
         print(f"{store.output}: {of}, {counts['done']} done, {counts['flagged']} flagged.")
@@ -172,5 +190,12 @@ class Command:
             print(f"Next: posewright inspect {output}")
             print(f"Then: posewright train --data {output}")
         else:
-            print(f"Next: posewright label {shlex.quote(str(self.data))} -o {output}")
+            print(f"Next: {again}")
         return 0
+
+    def _words(self) -> str:
+        """DATA with what is needed to open it in the same way."""
+        words = [self.reading.words(self.data)]
+        for option, value in (("--keypoints", self.keypoints), ("--model", self.model)):
+            words += [f"{option} {shlex.quote(value)}"] if value else []
+        return " ".join(words)

@@ -108,11 +108,12 @@ def _predicted(
 
     import numpy as np
 
+    from posewright.files import read_text
     from posewright.poses import Poses
     from posewright.skeletons import load_skeleton
 
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+    for number, line in enumerate(read_text(path).splitlines()):
         try:
             record = json.loads(line)
             skeleton = skeleton or load_skeleton(str(record["skeleton"]))

@@ -104,9 +104,15 @@ class Index:
 
 
 def is_packed(source: Path) -> bool:
-    """Whether a folder (or an index file) is a packed set; False where it cannot be read."""
+    """Whether a folder (or an index file) is a packed set; False where it cannot be read.
+
+    A folder of nothing but shards is one, too, whose index is missing: that is what has to be said of it.
+    """
     path = source / INDEX if source.is_dir() else source
     try:
+        if source.is_dir() and not path.exists():
+            names = [entry.name for entry in source.iterdir() if not entry.name.startswith(".")]
+            return bool(names) and all(map(SHARD_NAME.fullmatch, names))
         with path.open("rb") as file:
             return path.name == INDEX and f'"posewright": "{KIND}"'.encode() in file.read(200)
     except OSError:
@@ -118,6 +124,15 @@ def read_member(path: Path) -> bytes:
 
     Raises:
         PosewrightError: where there is no such, or shard or index is damaged.
+    """
+    return find_member(path).read()
+
+
+def find_member(path: Path) -> Member:
+    """Where a picture given as ``shards/000000.tar/00000012.jpg`` lies, and its checksum, by the index alone.
+
+    Raises:
+        PosewrightError: where there is no such, or the index is damaged.
     """
     place, name = os.path.split(path)
     folder, shard = os.path.split(place)
@@ -131,7 +146,7 @@ def read_member(path: Path) -> bytes:
     member = index.pictures.get((shard, name))
     if member is None:
         raise PosewrightError(f"is not in {place}" if path.parent.is_file() else "does not exist", file=path)
-    return member.read()
+    return member
 
 
 def member_names(shard: Path) -> set[str]:
@@ -151,10 +166,11 @@ def load_index(folder: Path) -> Index:
     try:
         status = path.stat()
     except OSError as error:
-        what = "a shard's pictures are found through it, and it is missing"
-        raise PosewrightError(
-            what if isinstance(error, FileNotFoundError) else error.strerror or "cannot be read", file=path
-        ) from None
+        what, fix = error.strerror or "cannot be read", None
+        if isinstance(error, FileNotFoundError):
+            what = "a shard's pictures are found through it, and it is missing"
+            fix = f"{_AGAIN}; where packing was stopped, the same command goes on with it"
+        raise PosewrightError(what, file=path, fix=fix) from None
     return _load(str(folder), status.st_mtime_ns, status.st_size)
 
 

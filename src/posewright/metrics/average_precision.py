@@ -67,6 +67,7 @@ class AveragePrecision:
         n_ignored: crowds and objects without a labelled keypoint.
         n_detections: detections that took part, at most 20 a picture.
         n_pictures: with or without objects.
+        sigmas: one for each keypoint, that the OKS was measured by.
     """
 
     precision: Array
@@ -75,6 +76,7 @@ class AveragePrecision:
     n_ignored: int
     n_detections: int
     n_pictures: int
+    sigmas: tuple[float, ...]
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -101,6 +103,7 @@ class AveragePrecision:
         return [
             "AP, AR: COCO's, over OKS thresholds 0.50 to 0.95 in steps of 0.05, the 20 highest scores of a picture, "
             "_M for areas of 32^2 to 96^2 px^2, _L above.",
+            f"AP, AR: OKS by the labels' areas (else their boxes') and sigmas of {min(self.sigmas):.3g} to {max(self.sigmas):.3g}.",
             f"AP, AR: {counts}; {self.n_ignored} crowds and objects without a labelled keypoint are ignored.",
         ]
 
@@ -172,6 +175,7 @@ def average_precision(
         n_ignored=int(ignored.sum()),
         n_detections=len(score),
         n_pictures=len(truth.images),
+        sigmas=tuple(sigmas),
     )
 
 

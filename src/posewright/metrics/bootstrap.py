@@ -19,6 +19,7 @@ class PckDifference:
         level: such as 0.95.
         pictures: how many pictures count.
         resamples: how often they were drawn.
+        differing: pictures on which the two sides do not have the same number of hits.
     """
 
     a: float
@@ -29,6 +30,7 @@ class PckDifference:
     level: float
     pictures: int
     resamples: int
+    differing: int
 
     def __str__(self) -> str:
         interval = f"{self.level:.0%} interval {self.low:+.4f} to {self.high:+.4f}"
@@ -80,4 +82,5 @@ def paired_bootstrap(
         found[start : start + len(drawn)] = (hits_b - hits_a)[drawn].sum(1) / n[drawn].sum(1)
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     one, other = float(hits_a.sum() / n.sum()), float(hits_b.sum() / n.sum())
-    return PckDifference(one, other, other - one, float(low), float(high), level, len(n), resamples)
+    differing = int((hits_a != hits_b).sum())
+    return PckDifference(one, other, other - one, float(low), float(high), level, len(n), resamples, differing)

@@ -15,6 +15,7 @@ from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError
 from posewright.metrics.bootstrap import PckDifference, paired_bootstrap
 from posewright.metrics.evaluation import Evaluation, describe, evaluate
+from posewright.metrics.interval import FEW
 from posewright.skeleton import Normaliser
 
 BETTER, WORSE, UNCLEAR = "better", "worse", "not clear"
@@ -71,12 +72,16 @@ class Comparison:
             f"PCK@{self.threshold:g}: share of all {kind} keypoints within {self.threshold:g} x the normaliser "
             f"({describe(self.a.normaliser)}).",
             f"Intervals: paired bootstrap, {self.total.resamples} resamples of {self.total.pictures} whole pictures, the middle "
-            f"{level:.0%}; {BETTER} or {WORSE} where an interval leaves out 0.",
+            f"{level:.0%}; {BETTER} or {WORSE} where an interval leaves out 0 and A and B differ on at least "
+            f"{least_differing(level)} pictures: fewer may all point one way by chance.",
             f"Of {counted} keypoints without any difference, about {chance:.1f} would seem to have one by chance.",
             f"Without any prediction: {self.a.n_missing} objects of A, {self.b.n_missing} of B; they count as misses.",
         ]
         if self.a.n_left_out:
             lines.append(f"{self.a.n_left_out} of {self.a.n_objects} objects have no normaliser and are left out.")
+        if self.total.pictures < FEW:
+            few = "1 picture is" if self.total.pictures == 1 else f"{self.total.pictures} pictures are"
+            lines.append(f"Caution: {few} few to draw from: the intervals are narrower than they should be.")
         return lines
 
     def to_json(self) -> dict[str, Any]:
@@ -104,8 +109,19 @@ class Comparison:
 
 
 def verdict_on(found: PckDifference) -> str:
-    """ "better" or "worse" (B than A) where the interval leaves out 0, else "not clear"."""
+    """ "better" or "worse" (B than A) where the interval leaves out 0 and enough pictures differ, else "not clear"."""
+    if found.differing < least_differing(found.level):
+        return UNCLEAR
     return BETTER if found.low > 0 else WORSE if found.high < 0 else UNCLEAR
+
+
+def least_differing(level: float) -> int:
+    """How many pictures must differ for a verdict, 6 at a level of 0.95.
+
+    The sign test: that n pictures all point one way by chance has a probability of 2^(1 - n). A bootstrap of very few pictures
+    does not know this; of a single one its interval is a point.
+    """
+    return 1 + math.ceil(-math.log2(1 - level) - 1e-9)
 
 
 def compare(
@@ -138,6 +154,8 @@ def compare(
     """
     if resamples < 100:
         raise PosewrightError(f"an interval takes at least 100 resamples, not {resamples}")
+    if seed < 0:
+        raise PosewrightError(f"a seed must not be below 0, but is {seed}")
     if not 0.5 <= level < 1:
         raise PosewrightError(f"an interval's level is a share from 0.5 to below 1, not {level:g}")
     thresholds: Sequence[float] | None = None if threshold is None else [threshold]
@@ -179,12 +197,14 @@ def _row(name: str, found: PckDifference | None) -> dict[str, Any]:
         "to": f"{found.high:+.3f}",
         "B is": verdict_on(found),
         "pictures": found.pictures,
+        "differ": found.differing,
     }
 
 
 def _record(found: PckDifference) -> dict[str, Any]:
     numbers = {name: round(getattr(found, name), 6) for name in ("a", "b", "difference", "low", "high")}
-    return {**numbers, "pictures": found.pictures, "verdict": verdict_on(found)}
+    counts = {"pictures": found.pictures, "differing": found.differing}
+    return {**numbers, **counts, "verdict": verdict_on(found)}
 
 
 def _finite(value: float) -> float | None:

@@ -144,12 +144,16 @@ class Evaluation:
         return tuple(share_interval(h, n) for h in hits)
 
     def cautions(self) -> list[str]:
-        """What to say where the figures are of few objects; nothing where they are not."""
-        if self.n_objects >= FEW:
+        """What to say where the normalised figures are of few objects, or of none; nothing where they are not."""
+        objects = int((~np.isnan(self.normalised)).any(1).sum())
+        if not objects:
+            what = f"Caution: no object has a length to normalise by ({describe(self.normaliser)}): there is no PCK, AUC or NME."
+            return [f"{what} --normaliser box needs nothing but the box."]
+        if objects >= FEW:
             return []
         t = usual_threshold(self.normaliser, self.thresholds)
         i = self.thresholds.index(t)
-        return [caution(f"PCK@{t:g}", self.pck[i].total, *self.intervals[i], self.n_objects)]
+        return [caution(f"PCK@{t:g}", self.pck[i].total, *self.intervals[i], objects)]
 
     @property
     def n_keypoints(self) -> int:

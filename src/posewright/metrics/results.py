@@ -19,6 +19,9 @@ from posewright.metrics.oks import assign
 
 Array = NDArray[np.float64]
 
+FARTHEST = 1e9
+"""Pixels from the picture beyond which a coordinate is an error of the file, and its square no number any more."""
+
 
 @dataclass
 class Predicted:
@@ -226,5 +229,9 @@ def _parse(
     image = places[str(name)]
     if image is None:
         raise PosewrightError(f"image_id '{name}' is the name of several pictures", file=path, record=record)
+    far = np.flatnonzero(np.abs(points[:, :2]).max(1) > FARTHEST)
+    if len(far):
+        what = f"keypoint '{truth.skeleton.keypoints[far[0]]}' lies at {points[far[0], :2].tolist()}, in no picture"
+        raise PosewrightError(what, file=path, record=record)
     points[(points == 0).all(1)] = np.nan
     return _Row(image, points, float(score))

@@ -6,6 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.audit import KINDS, Audited, Finding
-from posewright.errors import PosewrightError
 from posewright.files import write_text
 from posewright.geometry import CropRule
 from posewright.reports.html import Report
-
-Picture = NDArray[np.uint8]
+from posewright.reports.tiles import Picture, Sheets, part_of_picture
 
 COLUMNS = (
     "rank",
@@ -34,7 +33,6 @@ COLUMNS = (
     "proposed_y",
 )
 TILE = CropRule((256, 256), margin=1.3)
-ROW = 5
 WRONG, RIGHT = (240, 60, 50), (50, 205, 80)
 """Colours of a label that is doubted, and of what is proposed."""
 
@@ -49,7 +47,7 @@ def place(audited: Audited, f: Finding) -> tuple[str, int]:
     """The picture of a finding, and which of the objects on it is meant, from 0."""
     labels = audited.annotations
     image = int(labels.image[f.object])
-    return labels.images[image].path, int((labels.image[: f.object] == image).sum())
+    return labels.images[image].full_name, int((labels.image[: f.object] == image).sum())
 
 
 def count_rows(audited: Audited) -> list[dict[str, Any]]:
@@ -100,33 +98,22 @@ def sheet(audited: Audited, findings: Sequence[Finding]) -> tuple[Picture | None
     Returns:
         ``uint8 [H, W, 3]``, None where no picture could be read; and why pictures are missing.
     """
-    from posewright.media.drawing import contact_sheet
-
-    tiles, captions, missing = [], [], []
-    for f in findings:
-        try:
-            tiles.append(_tile(audited, f))
-        except PosewrightError as error:
-            missing.append(str(error))
-            continue
-        captions.append(f"{f.probability:.0%} {f.kind}: {f.what}")
-    return (contact_sheet(tiles, captions, ROW) if tiles else None), missing
+    made = Sheets()
+    tiles = ((partial(_tile, audited, f), f"{f.probability:.0%} {f.kind}: {f.what}") for f in findings)
+    return made.sheet(tiles, len(findings)), made.missing
 
 
 def _tile(audited: Audited, f: Finding) -> Picture:
     import cv2
 
     from posewright.media.drawing import draw_box, draw_keypoints
-    from posewright.media.pictures import read_picture
-    from posewright.warp import warp
 
     labels = audited.annotations
-    picture = read_picture(labels.image_path(int(labels.image[f.object])))
     shown = np.concatenate([labels.boxes[f.object].reshape(2, 2), f.proposed, f.label])
     shown = shown[np.isfinite(shown).all(1)]
     around = np.concatenate([shown.min(0), shown.max(0)])
     to_tile = TILE.similarity(around)
-    tile = warp(picture, to_tile, TILE).copy()
+    tile = part_of_picture(labels, int(labels.image[f.object]), to_tile, TILE)
     points = to_tile.apply(labels.keypoints[f.object, :, :2])
     draw_keypoints(tile, points, labels.labelled[f.object], labels.skeleton)
     label, proposed = to_tile.apply(f.label), to_tile.apply(f.proposed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from posewright.metrics.score_fit import Calibrated
 from posewright.poses import Poses
 from posewright.reports.evaluation_page import evaluation_page
 from posewright.reports.plots import keypoint_bars, pck_curve
+from posewright.reports.tiles import Sheets, part_of_picture
 
 RESULTS, CURVE, BARS, WORST, REPORT = "results.json", "pck_curve.png", "keypoints.png", "worst.jpg", "report.html"
 PICTURES = "pictures"
@@ -145,25 +147,20 @@ class Evaluated:
         Returns:
             ``uint8 [H, W, 3]`` RGB, None where none of the pictures can be read; and why some are missing from it.
         """
-        from posewright.media.drawing import contact_sheet
-        from posewright.media.labelled import picture_of
-        from posewright.warp import warp
-
         means = object_means(self.evaluation.normalised, keep_empty=True)
         pixels = object_means(self.evaluation.distance, keep_empty=True)
-        tiles, captions, missing = [], [], []
-        for i in self.evaluation.worst(count):
-            image = int(self.truth.image[i])
-            try:
-                picture = picture_of(self.truth, image)
-            except PosewrightError as error:
-                missing.append(str(error))
-                continue
+
+        def tile(i: int) -> NDArray[np.uint8]:
             place = TILE.similarity(self.truth.boxes[i])
-            tiles.append(self._drawn(warp(picture, place, TILE), [i], place))
+            return self._drawn(part_of_picture(self.truth, int(self.truth.image[i]), place, TILE), [i], place)
+
+        def caption(i: int) -> str:
             size = f"{means[i]:.2f}" if np.isfinite(means[i]) else f"{pixels[i]:.0f} px"
-            captions.append(f"{size}  {self.truth.images[image].name}")
-        return (contact_sheet(tiles, captions, columns=4) if tiles else None), missing
+            return f"{size}  {self.truth.images[self.truth.image[i]].name}"
+
+        made = Sheets()
+        tiles = ((partial(tile, i), caption(i)) for i in self.evaluation.worst(count))
+        return made.sheet(tiles, count, columns=4), made.missing
 
     def pictures(self) -> Iterator[tuple[str, int]]:
         """(path under the pictures' folder, index) of every picture with an object; no two paths are the same."""

@@ -72,7 +72,7 @@ def _tiles(done: Evaluated) -> dict[str, Any]:
 
 
 def _caption(e: Evaluation) -> str:
-    which = "visible keypoints" if e.visible_only else "labelled keypoints, hidden ones too"
+    which = "visible keypoints" if e.visible_only else "labelled keypoints (hidden ones too)"
     return f"PCK: share of {which} within the threshold x {e.normaliser}. Errors in px of the picture."
 
 

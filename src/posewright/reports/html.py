@@ -57,7 +57,7 @@ table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 caption {{ caption-side: bottom; text-align: left; color: var(--faint); font-size: .9rem; padding-top: .5rem; }}
 th, td {{ padding: .28rem .9rem .28rem 0; text-align: left; border-bottom: 1px solid var(--line);
   white-space: nowrap; }}
-th {{ font-weight: 600; color: var(--faint); font-size: .9rem; }}
+th {{ font-weight: 600; color: var(--faint); font-size: .9rem; white-space: normal; vertical-align: bottom; }}
 td.number, th.number {{ text-align: right; }}
 tr.strong td {{ font-weight: 700; border-top: 2px solid var(--line); }}
 figure {{ margin: 1.2rem 0; }}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,16 +26,10 @@ from posewright.annotations.statistics import (
 from posewright.annotations.suspicious import Suspicion, suspicious
 from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError
-from posewright.geometry import CropRule, Similarity
 from posewright.reports.html import Report
 from posewright.reports.plots import keypoint_bars
+from posewright.reports.tiles import Picture, Sheets, cut, pair, scene
 
-Picture = NDArray[np.uint8]
-
-TILE = CropRule((224, 224), margin=1.35)
-"""How an object is cut out for a sheet; whole pictures are fitted into the same size."""
-ROW = 5
-"""Tiles in a row of a sheet."""
 LISTED = 100
 """Suspicious records that the page's table holds; ``to_dict`` has all."""
 
@@ -103,8 +97,7 @@ class Inspected:
         return sum(im.split in order[1:] for im in self.annotations.images)
 
     def name(self, image: int) -> str:
-        im = self.annotations.images[image]
-        return im.path if im.frame is None else f"{im.path}, frame {im.frame}"
+        return self.annotations.images[image].full_name
 
     def to_dict(self) -> dict[str, Any]:
         """All figures, for ``json.dumps``; what is not known is None."""
@@ -153,32 +146,37 @@ class Inspected:
         Returns:
             Heading, caption and ``uint8 [H, W, 3]`` of each; and why pictures are missing from them.
         """
-        sheets, missing = [], _Missing()
+        sheets, made = [], Sheets()
         drawn = "Filled: visible. Rings: hidden. The thin frame is the box."
         for name, part in self._pictured_parts():
             rng = np.random.default_rng(self.seed)
             order = rng.permutation(len(part.images)).tolist()
-            scenes = ((_scene(part, i), part.images[i].name) for i in order)
-            sheet = missing.sheet(scenes, tiles)
+            scenes = ((scene(part, i), part.images[i].name) for i in order)
+            sheet = made.sheet(scenes, tiles)
             if sheet is not None:
                 sheets.append((f"By chance: {name}", f"Pictures drawn with seed {self.seed}. {drawn}", sheet))
-            cut = ((_cut(part, i), caption) for i, caption in extremes(part, max(1, tiles // 4)))
-            sheet = missing.sheet(cut, tiles)
+            edges = ((cut(part, i), caption) for i, caption in extremes(part, max(1, tiles // 4)))
+            sheet = made.sheet(edges, tiles)
             if sheet is not None:
                 words = "The smallest boxes, the largest against their picture, the fewest labelled keypoints, the "
                 words += "poses furthest from the mean one (1 is usual). "
                 sheets.append((f"Extremes: {name}", words + drawn, sheet))
         a = self.annotations
-        oddest = ((_cut(a, s.object), f"{s.kind}: {a.images[s.image].name}") for s in self._in_turn())
-        sheet = missing.sheet(oddest, tiles)
+        oddest = (
+            (cut(a, s.object), f"{s.kind}: {a.images[s.image].name}") for s in self._in_turn() if s.object is not None
+        )
+        sheet = made.sheet(oddest, tiles)
         if sheet is not None:
             sheets.insert(0, ("Suspicious records", f"The oddest of each kind in turn. {drawn}", sheet))
-        pairs = ((_pair(a, t), f"{t.bits} bits: {_split(a, t.image)}, {_split(a, t.other)}") for t in self.twins)
-        sheet = missing.sheet(pairs, tiles, columns=3)
+        pairs = (
+            (pair(a, t.image, t.other), f"{t.bits} bits: {_split(a, t.image)}, {_split(a, t.other)}")
+            for t in self.twins
+        )
+        sheet = made.sheet(pairs, tiles, columns=3)
         if sheet is not None:
             words = "The pictures most alike, the later split's on the left."
             sheets.insert(0, ("Near-duplicates across splits", words, sheet))
-        return sheets, missing.lines
+        return sheets, made.missing
 
     def _pictured_parts(self) -> list[tuple[str, Annotations]]:
         found = parts(self.annotations)
@@ -328,75 +326,6 @@ def extremes(part: Annotations, count: int) -> list[tuple[int, str]]:
         for i in ranked[:count]:
             chosen[i] = f"{words(i)}  {part.images[part.image[i]].name}"
     return list(chosen.items())
-
-
-# -- tiles ------------------------------------------------------------------------------------------------------------
-
-
-class _Missing:
-    """Lays sheets out of tiles of which some may fail, and keeps why."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def sheet(
-        self, tiles: Iterable[tuple[Callable[[], Picture], str]], count: int, columns: int = ROW
-    ) -> Picture | None:
-        """At most ``count`` tiles, each made when its turn comes; None where there is none, or too many failed."""
-        from posewright.media.drawing import contact_sheet
-
-        pictures: list[Picture] = []
-        captions: list[str] = []
-        failed = 0
-        for make, caption in tiles:
-            if len(pictures) == count or failed > count:
-                break
-            try:
-                pictures.append(make())
-                captions.append(caption)
-            except PosewrightError as error:
-                failed += 1
-                if str(error) not in self.lines:
-                    self.lines.append(str(error))
-        return contact_sheet(pictures, captions, columns=columns) if pictures else None
-
-
-def _scene(part: Annotations, image: int) -> Callable[[], Picture]:
-    """A whole picture with all its objects."""
-    return lambda: _tile(part, image, np.flatnonzero(part.image == image).tolist(), None)
-
-
-def _cut(part: Annotations, i: int | None) -> Callable[[], Picture]:
-    """One object, cut out."""
-    at = -1 if i is None else i
-    return lambda: _tile(part, int(part.image[at]), [at], TILE.similarity(_around(part, at)))
-
-
-def _around(part: Annotations, i: int) -> NDArray[np.float64]:
-    """An object's box, widened so that it holds every labelled keypoint: the odd ones may lie outside."""
-    xy = part.keypoints[i, part.labelled[i], :2]
-    (x0, y0), (x1, y1) = part.boxes[i].reshape(2, 2)
-    low, high = xy.min(0, initial=np.inf), xy.max(0, initial=-np.inf)
-    return np.array([min(x0, low[0]), min(y0, low[1]), max(x1, high[0]), max(y1, high[1])])
-
-
-def _pair(annotations: Annotations, twin: Twin) -> Callable[[], Picture]:
-    return lambda: np.concatenate([_scene(annotations, twin.image)(), _scene(annotations, twin.other)()], 1)
-
-
-def _tile(part: Annotations, image: int, objects: Sequence[int], place: Similarity | None) -> Picture:
-    """A part of a picture with objects drawn on it; the whole where ``place`` is None."""
-    from posewright.media.drawing import draw_labels
-    from posewright.media.labelled import picture_of
-    from posewright.warp import warp
-
-    picture = picture_of(part, image)
-    place = place or TILE.letterbox(picture.shape[1], picture.shape[0])
-    tile = warp(picture, place, TILE)
-    keypoints = part.keypoints[list(objects)]
-    keypoints[..., :2] = place.apply(keypoints[..., :2])
-    boxes = place.apply(part.boxes[list(objects)].reshape(-1, 2, 2)).reshape(-1, 4)
-    return draw_labels(tile, keypoints, boxes, part.skeleton)
 
 
 def _split(annotations: Annotations, image: int) -> str:

@@ -117,6 +117,7 @@ class Predictor:
         flip: bool = False,
         min_presence: float = 0.0,
         batch_size: int = 16,
+        to_crop: Sequence[Sequence[Similarity] | None] | None = None,
     ) -> list[Poses]:
         """Like calling the predictor on each picture, with the crops of all of them sharing batches.
 
@@ -125,11 +126,13 @@ class Predictor:
             boxes: one entry a picture; None for whole pictures throughout.
             flip, min_presence: see :meth:`__call__`.
             batch_size: crops in one run of the net.
+            to_crop: one entry a picture: the maps from it to the crop of each of its boxes, in the place of the model's
+                own crop rule (a turned crop, a mirrored one), or None.
 
         Returns:
             One :class:`Poses` a picture.
         """
-        found = self._predict(pictures, boxes, flip, min_presence, batch_size, keep_maps=False)
+        found = self._predict(pictures, boxes, flip, min_presence, batch_size, to_crop, keep_maps=False)
         return [mapped.poses for mapped in found]
 
     def predict_maps(
@@ -139,12 +142,14 @@ class Predictor:
         *,
         flip: bool = False,
         batch_size: int = 16,
+        to_crop: Sequence[Sequence[Similarity] | None] | None = None,
     ) -> list[Mapped]:
         """Like :meth:`predict_batch`, with the heat maps that the poses were read from; all are held in memory at once.
 
         With ``flip`` the maps are the mean of those of the picture and of its mirror image.
         """
-        return self._predict(pictures, boxes, flip, 0.0, batch_size, keep_maps="heatmaps" in self.info.outputs)
+        keep = "heatmaps" in self.info.outputs
+        return self._predict(pictures, boxes, flip, 0.0, batch_size, to_crop, keep_maps=keep)
 
     def _predict(
         self,
@@ -153,6 +158,7 @@ class Predictor:
         flip: bool,
         min_presence: float,
         batch_size: int,
+        to_crop: Sequence[Sequence[Similarity] | None] | None,
         keep_maps: bool,
     ) -> list[Mapped]:
         if boxes is None:
@@ -164,7 +170,9 @@ class Predictor:
         jobs: list[_Job] = []
         parts: list[dict[str, NDArray[Any]]] = []
         waiting: list[NDArray[np.uint8]] = []
-        for crop in self._crops(pictures, boxes, jobs):
+        if to_crop is None:
+            to_crop = [None] * len(pictures)
+        for crop in self._crops(pictures, boxes, to_crop, jobs):
             waiting.append(crop)
             if len(waiting) == batch_size:
                 parts.append(self._run(waiting, flip, keep_maps))
@@ -184,20 +192,26 @@ class Predictor:
     # -- into the net ----------------------------------------------------------------------------------------------
 
     def _crops(
-        self, pictures: Sequence[Picture], boxes: Sequence[ArrayLike | None], jobs: list[_Job]
+        self,
+        pictures: Sequence[Picture],
+        boxes: Sequence[ArrayLike | None],
+        to_crop: Sequence[Sequence[Similarity] | None],
+        jobs: list[_Job],
     ) -> Iterator[NDArray[np.uint8]]:
         """The crops of all pictures in order, noting in ``jobs`` where each came from."""
         from posewright.warp import warp
 
         rule = self.info.crop
-        for picture, given in zip(pictures, boxes, strict=True):
+        for picture, given, maps in zip(pictures, boxes, to_crop, strict=True):
             image, source = _pixels(picture)
             height, width = image.shape[:2]
             if given is None:
                 job = _Job(source, width, height, picture_box(width, height)[None], [rule.letterbox(width, height)])
             else:
                 checked = _checked_boxes(given, source)
-                job = _Job(source, width, height, checked, [rule.similarity(box) for box in checked])
+                job = _Job(source, width, height, checked, list(maps or [rule.similarity(box) for box in checked]))
+                if len(job.maps) != len(checked):
+                    raise PosewrightError(f"{len(job.maps)} maps to crops for {len(checked)} boxes")
             jobs.append(job)
             for similarity in job.maps:
                 crop = warp(image, similarity, rule)

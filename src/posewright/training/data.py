@@ -62,7 +62,7 @@ def _weights(
         if (own == 1).all():
             return None
         if own.sum() < batch:
-            what = f"its objects' weights leave {own.sum():.0f} of them a pass, less than a batch of {batch}"
+            what = f"its objects' weights leave {own.sum():g} of them a pass, less than a batch of {batch}"
             raise PosewrightError(what, file=annotations.source or None, fix="Take a smaller --batch-size")
         return own
     trained = np.array([im.split == "train" for im in annotations.images], bool)[annotations.image]

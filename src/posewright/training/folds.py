@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from posewright.annotations import Annotations
 from posewright.annotations.splits import groups_of
+from posewright.annotations.stretches import stretches
 from posewright.errors import PosewrightError
 from posewright.files import write_text
 from posewright.geometry import CropRule
@@ -182,9 +183,12 @@ def _noted_epochs(path: Path) -> int:
 
 
 def _parts(annotations: Annotations, folds: int, seed: int) -> NDArray[np.int64]:
-    """``[M]``: groups of pictures dealt out, the largest first, each to the part that has least."""
+    """``[M]``: groups of pictures dealt out, the largest first, each to the part that has least; a single group, such as one
+    video, in stretches."""
     groups = groups_of(annotations)
     sizes = np.bincount(groups)
+    if len(sizes) == 1 and len(annotations.images) >= folds:
+        return stretches(annotations.images, [1 / folds] * folds)
     if len(sizes) < folds:
         what = f"has {len(sizes)} groups of pictures that stay together, for {folds} parts"
         raise PosewrightError(what, file=annotations.source or None, fix="Take fewer --folds, or a --model")

@@ -252,4 +252,10 @@ def trained_on(checkpoint: Checkpoint, truth: Annotations, data: Path, part: str
             "Warning: the model was trained on these labels, and nothing says which of them it held out: the fitted score is "
             "too sure of itself. Name the run's folder as MODEL, or take other pictures."
         )
+    if known and not same and not Path(str(known)).exists():
+        # In words, as a shipped model has it, or a place on another machine: nothing to compare with.
+        return (
+            f"Warning: the model was trained on {known}. Where these pictures are among those, the fitted score is too sure of "
+            "itself: take others."
+        )
     return None

@@ -20,6 +20,7 @@ from posewright.annotations import Annotations
 from posewright.console import progress_bar
 from posewright.errors import PosewrightError
 from posewright.files import whole_file, write_text
+from posewright.media.shards import find_member
 from posewright.training.dataset import collate
 from posewright.training.prefetch import Prefetched
 from posewright.training.ranks import ALONE, Place
@@ -150,13 +151,21 @@ class _Missing:
 
 
 def data_digest(annotations: Annotations) -> str:
-    """A digest of pictures (path, size and time of change) and objects."""
+    """A digest of pictures (path, size and time of change; of a packed one size and checksum) and objects."""
     found = hashlib.sha256()
     for i, image in enumerate(annotations.images):
         path = annotations.image_path(i)
-        status = path.stat() if path.is_file() else None
         name = image.path if image.frame is None else f"{image.path}#{image.frame}"
-        found.update(f"{name} {status and (status.st_size, status.st_mtime_ns)}\n".encode())
+        found.update(f"{name} {_state(path, image.part is not None)}\n".encode())
     for column in (annotations.image, annotations.keypoints, annotations.boxes, annotations.iscrowd):
         found.update(np.ascontiguousarray(column).tobytes())
     return found.hexdigest()[:16]
+
+
+def _state(path: Path, packed: bool) -> tuple[int, int] | None:
+    """What changes with a picture's pixels: they lie in a shard, which is no file of their own, or in a file."""
+    if packed:
+        member = find_member(path)
+        return member.size, member.crc32
+    status = path.stat() if path.is_file() else None
+    return status and (status.st_size, status.st_mtime_ns)

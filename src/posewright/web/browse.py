@@ -54,7 +54,13 @@ async function show(wanted) {
   if (gone || !count) return;
   index = (wanted + count) % count;
   const asked = index;
-  const s = await (await fetch("sample/" + asked)).json();
+  let s;
+  try {
+    s = await (await fetch("sample/" + asked)).json();
+  } catch {
+    at("place").textContent = "cannot be reached: the program behind this page has gone.";
+    return;
+  }
   if (asked !== index) return;
   history.replaceState(null, "", "#" + index);
   odd = s.next_suspicious;
@@ -69,7 +75,8 @@ async function show(wanted) {
 }
 at("picture").onerror = async () => {
   at("picture").hidden = true;
-  at("broken").textContent = await (await fetch(at("picture").src)).text();
+  const why = fetch(at("picture").src).then(r => r.text(), () => "The program behind this page has gone.");
+  at("broken").textContent = await why;
 };
 async function quit() {
   gone = true;
@@ -94,6 +101,13 @@ fetch("set").then(r => r.json()).then(s => {
 </body>
 </html>
 """
+
+
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""The page takes nothing from anywhere else."""
 
 
 class Browser(LocalPage):
@@ -144,7 +158,7 @@ class Browser(LocalPage):
         later = sorted(self._odd, key=lambda i: (i <= index, i))
         return {
             "index": index,
-            "name": im.path if im.frame is None else f"{im.path}, frame {im.frame}",
+            "name": im.full_name,
             "facts": [fact for fact in facts if fact],
             "suspicious": [f"{s.kind}: {s.what}" for s in self._odd.get(index, ())],
             "next_suspicious": later[0] if later else None,
@@ -180,7 +194,7 @@ class Browser(LocalPage):
     def get(self, request: Request, path: str) -> None:
         sample = re.fullmatch(r"sample/(\d{1,9})(\.jpg)?", path)
         if path == "":
-            request.answer(200, "text/html; charset=utf-8", _PAGE.encode())
+            request.answer(200, "text/html; charset=utf-8", _PAGE.encode(), {"Content-Security-Policy": _POLICY})
         elif path == "set":
             request.json({"title": self.title, "count": len(self.annotations.images)})
         elif sample and int(sample[1]) < len(self.annotations.images):

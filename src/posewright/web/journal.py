@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,6 +43,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._first = _line({"journal": VERSION})
         self._file = _opened(path)
         try:
             self.head, self.entries, self.fingerprints = self._read()
@@ -53,7 +55,8 @@ class Journal:
         self._file.seek(0)
         data = self._file.read()
         whole = data[: data.rfind(b"\n") + 1]
-        self._file.truncate(len(whole))
+        self._end = len(whole)
+        self._file.truncate(self._end)
         lines = []
         for number, line in enumerate(whole.splitlines(), 1):
             try:
@@ -74,19 +77,35 @@ class Journal:
 
         Raises:
             NotKept: where the disk is full or fails; the journal is as it was before then.
+            PosewrightError: where the entry cannot be written as JSON.
         """
-        end = self._file.seek(0, os.SEEK_END)
-        try:
-            self._file.write(json.dumps(entry, allow_nan=False, ensure_ascii=False).encode() + b"\n")
-            self._sync()
-        except OSError as error:
-            self._file.truncate(end)
-            raise NotKept(f"cannot be written: {error.strerror}", file=self.path, fix="Free some space") from None
+        line = _line(entry)
+        self._put(line if self._end else self._first + line)
 
     def begin(self, head: dict[str, Any]) -> None:
-        """Start anew: all changes so far are in the file."""
-        self._file.truncate(0)
-        self.append({"journal": VERSION, **head})
+        """Start anew: all changes so far are in the file.
+
+        Raises:
+            NotKept: where the disk is full or fails; the journal is as good as new then, and gets its first line
+                together with the first change.
+        """
+        self._first, self._end = _line({"journal": VERSION, **head}), 0
+        self._put(self._first)
+
+    def _put(self, data: bytes) -> None:
+        """Write at the end of what counts, whole or not at all."""
+        try:
+            self._file.truncate(self._end)
+            self._file.seek(self._end)
+            rest = memoryview(data)
+            while rest:  # a disk that fills up takes a part first, and says so only when asked for more
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(self._end)
+            raise NotKept(f"cannot be written: {error.strerror}", file=self.path, fix="Free some space") from None
+        self._end += len(data)
 
     def remove(self) -> None:
         """Close and delete it: all changes are in the file."""
@@ -99,9 +118,14 @@ class Journal:
         """Leave it as it is."""
         self._file.close()
 
-    def _sync(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
+
+def _line(entry: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(entry, allow_nan=False, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold as an escape only
+        return json.dumps(entry, allow_nan=False).encode() + b"\n"
+    except (ValueError, TypeError, RecursionError):
+        raise PosewrightError("holds a number that is none, or something else that JSON has no word for") from None
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError
+from posewright.media.header import is_upright
+from posewright.media.pictures import picture_bytes
 from posewright.runtime.predictor import Predictor
 from posewright.web.journal import NotKept
 from posewright.web.label_set import State, count_states
@@ -109,14 +111,12 @@ class Labeller(LocalPage):
             "links": [list(link) for link in s.links],
             "colours": [list(c) for c in s.link_colours],
             "swaps": [list(pair) for pair in s.swaps],
-            "pictures": [
-                [im.path if im.frame is None else f"{im.path}, frame {im.frame}", st.labelled, st.done, st.flagged]
-                for im, st in zip(a.images, states)
-            ],
+            "pictures": [[im.full_name, st.labelled, st.done, st.flagged] for im, st in zip(a.images, states)],
             "model": self._proposals is not None,
             "threshold": self.threshold,
             "order": self.order,
             "uncertainty": self._proposals.uncertainty() if self._proposals else {},
+            "trouble": self._proposals.trouble if self._proposals else "",
         }
 
     def _state(self, i: int) -> dict[str, Any]:
@@ -125,7 +125,8 @@ class Labeller(LocalPage):
         return {"revision": revision, **_as_json(state), "proposals": proposals}
 
     def _saved(self) -> dict[str, Any]:
-        return {"kind": "saved", "unwritten": self.store.unwritten, "problem": self.store.problem}
+        s = self.store
+        return {"kind": "saved", "unwritten": s.unwritten, "problem": s.problem, "overtaken": s.overtaken}
 
     def _tell(self, event: dict[str, Any]) -> None:
         with self._listening:
@@ -135,6 +136,8 @@ class Labeller(LocalPage):
     def _proposed(self, i: int) -> None:
         assert self._proposals
         self._tell({"kind": "proposed", "picture": i, "uncertainty": self._proposals.uncertainty().get(i)})
+        if self._proposals.trouble:
+            self._tell({"kind": "trouble", "reason": self._proposals.trouble})
 
     def _boxes(self, i: int) -> NDArray[np.float64] | None:
         """Where the model looks: at the objects that are there, else at the whole picture."""
@@ -165,14 +168,15 @@ class Labeller(LocalPage):
     def picture(self, i: int) -> tuple[str, bytes]:
         """Picture ``i`` as a browser shows it, with every pixel where :meth:`pixels` has it: the type and the file.
 
-        A JPEG or PNG file goes out as it is, unless it is to be turned: what else there is, and those, as PNG.
+        A JPEG or PNG file goes out as it is, unless it is to be turned or has 16 bits: what else there is, and those, as
+        PNG.
         """
         pixels = self.pixels(i)
-        path = self._annotations.image_path(i)
         if self._annotations.images[i].frame is None:
-            data = path.read_bytes()
+            data = picture_bytes(self._annotations.image_path(i))
             kind = next((kind for magic, kind in PLAIN.items() if data.startswith(magic)), None)
-            if kind and b"Exif\0\0" not in data[:65536] and b"eXIf" not in data and data[24:25] != b"\x10":
+            deep = kind == "image/png" and data[24:25] == b"\x10"
+            if kind and not deep and is_upright(data):
                 return kind, data
         fast = [cv2.IMWRITE_PNG_COMPRESSION, 1]
         return "image/png", cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), fast)[1].tobytes()
@@ -215,6 +219,13 @@ class Labeller(LocalPage):
             self.store.write(over=True)
             self._tell(self._saved())
             request.json(self._saved())
+        elif path == "leave":
+            with self._listening:
+                left = self._listeners.pop(str(request.content()), None)
+            if left is not None:
+                left.put(None)
+                self._tell_pages()
+            request.answer(204, "text/plain", b"")
         elif path == "quit":
             request.answer(204, "text/plain", b"")
             self.quit_soon()
@@ -241,7 +252,7 @@ class Labeller(LocalPage):
             return
         state = self.store.state(i)[1]
         request.json({"revision": revision})
-        changed = {"picture": i, "by": content.get("client"), **count_states([state])}
+        changed = {"picture": i, "by": str(content.get("client"))[:64], **count_states([state])}
         self._tell({"kind": "changed", **changed})
 
     def _listen(self, request: Request, client: str) -> None:

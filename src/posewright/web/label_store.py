@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from posewright.annotations import coco
 from posewright.annotations.pictures import picture_hint, relative_path
 from posewright.errors import PosewrightError
 from posewright.files import whole_file
-from posewright.web.journal import WRITING, Journal, fingerprint, sync_folder
+from posewright.web.journal import WRITING, Journal, NotKept, fingerprint, sync_folder
 from posewright.web.label_set import LabelSet, State, checked_objects
 
 EVERY = 3.0
@@ -47,13 +48,14 @@ class LabelStore:
         recovered: how many changes came from the journal.
         found_place: where the page of the process that died was, as :meth:`stay_at` took it; {} where none did.
         problem: why the labels file cannot be written, for people; "" where it can.
+        overtaken: whether that is because another program changed it.
 
     Raises:
         PosewrightError: where the labels are open in another process, or on a conflict with "stop".
     """
 
     def __init__(self, labels: LabelSet, output: Path, *, on_conflict: str = "stop") -> None:
-        self.labels, self.output, self.problem = labels, output, ""
+        self.labels, self.output, self.problem, self.overtaken = labels, output, "", False
         self.skeleton = labels.annotations.skeleton
         self._session = secrets.token_hex(4)
         self._count = self._written = 0
@@ -171,6 +173,11 @@ class LabelStore:
         self._states[i], self._revisions[i] = state, self._count
 
     @property
+    def journal_path(self) -> Path:
+        """Where the changes are that the labels file does not hold yet."""
+        return self._journal.path
+
+    @property
     def unwritten(self) -> int:
         """How many changes are in the journal but not in the labels file yet."""
         return self._count - self._written
@@ -192,7 +199,8 @@ class LabelStore:
             if count == self._written and not self.problem:
                 return True
             try:
-                if self._changed_meanwhile():
+                self.overtaken = self._changed_meanwhile()
+                if self.overtaken:
                     if not over:
                         what = f"{self.output} was changed by another program and is left as it is"
                         self.problem = f"{what}; your changes are safe in {self._journal.path.name}"
@@ -203,9 +211,10 @@ class LabelStore:
                 self.problem = str(error)
                 return False
             with self._lock:
-                self.problem, self._written = "", count
+                self.problem, self.overtaken, self._written = "", False, count
                 if self._count == count:
-                    self._journal.begin(self._head())
+                    with suppress(NotKept):  # nothing is in it that is not in the file
+                        self._journal.begin(self._head())
             return True
 
     def _changed_meanwhile(self) -> bool:
@@ -218,9 +227,9 @@ class LabelStore:
         return False
 
     def _write(self, states: dict[int, State]) -> None:
-        annotations, notes = self.labels.with_states(states)
+        annotations, notes, ids = self.labels.with_states(states)
         with whole_file(self.output) as temporary:
-            coco.write(annotations, temporary, notes)
+            coco.write(annotations, temporary, notes, ids)
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             seen = fingerprint(temporary)

@@ -31,6 +31,9 @@ class Proposals(threading.Thread):
         read: the pixels of a picture.
         tell: called with each picture's index when its proposals are there.
 
+    Attributes:
+        trouble: how the model failed first, for people; "" where it did not.
+
     Raises:
         PosewrightError: where the model knows none of the keypoints.
     """
@@ -61,6 +64,7 @@ class Proposals(threading.Thread):
         self._uncertainty: dict[int, float] = {}
         self._first: deque[int] = deque()
         self._running, self._end = threading.Lock(), threading.Event()
+        self.trouble = ""
 
     def run(self) -> None:
         waiting = iter(range(len(self._annotations.images)))
@@ -69,7 +73,11 @@ class Proposals(threading.Thread):
             if i is None:
                 self._end.wait(0.2)
             elif i not in self._found:
-                self._propose(i)
+                try:
+                    self._propose(i)
+                except Exception as error:  # of whatever engine runs the model; labelling goes on without it
+                    self._found[i] = []
+                    self.trouble = self.trouble or f"The model failed on {self._annotations.images[i].name}: {error}"
                 self._tell(i)
 
     def stop(self) -> None:

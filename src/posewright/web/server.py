@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import json
+import os
 import secrets
 import threading
+import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,6 +17,8 @@ from posewright.errors import PosewrightError
 HOST = "127.0.0.1"
 MOST_BYTES = 16_000_000
 """Of a request's content; a picture with hundreds of objects has far less."""
+PATIENCE = 30.0
+"""Seconds that a request may be silent while it is being sent, or while it does not take its answer."""
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -23,12 +28,20 @@ HEADERS = {
 }
 
 
+class TooMuch(PosewrightError):
+    """A request that is too long to be read."""
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no number that JSON knows")
+
+
 class LocalPage:
     """Serves a page on 127.0.0.1 and nowhere else, to those who know its address.
 
     Three things keep others out: the address listened on (other machines), a token in every path (other people on this
-    machine), and the names that the server answers to together with a header that changes need (other sites open in the
-    same browser: they can neither read an answer nor set that header).
+    machine), and the names that the server answers to together with the origin and the header that changes need (other
+    sites open in the same browser: they can neither read an answer, nor hide where they come from, nor set that header).
 
     A page overrides :meth:`get` and :meth:`post`.
 
@@ -44,10 +57,11 @@ class LocalPage:
         self.token = token or secrets.token_urlsafe(12)
         handler = type("Handler", (Request,), {"page": self})
         try:
-            self._server = ThreadingHTTPServer((HOST, port), handler)
+            self._server = _Server((HOST, port), handler)
         except (OSError, OverflowError) as error:
-            raise PosewrightError(f"port {port} cannot be listened on: {error}", fix="Leave --port out") from None
-        self._server.daemon_threads = True
+            taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            why = "another program has it" if taken else str(getattr(error, "strerror", None) or error)
+            raise PosewrightError(f"port {port} cannot be listened on: {why}", fix="Leave --port out") from None
 
     @property
     def port(self) -> int:
@@ -82,10 +96,16 @@ class LocalPage:
         request.say(404, "no such page")
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = os.name != "nt"  # there it would let two programs listen on one port
+
+
 class Request(BaseHTTPRequestHandler):
     """One request, with a few ways to answer it."""
 
     page: LocalPage
+    timeout = PATIENCE
 
     def log_message(self, format: str, *args: Any) -> None:
         """The terminal is not a web server's log."""
@@ -99,6 +119,10 @@ class Request(BaseHTTPRequestHandler):
         path = self._path_from_here()
         if path is None:
             return
+        origin = self.headers.get("Origin")
+        if origin is not None and origin.removeprefix("http://") not in self._names():
+            self.say(403, "this page takes changes from itself only")
+            return
         # Pages of other sites cannot set a header of their own without asking, and are never answered yes.
         if not self.headers.get("X-Posewright"):
             self.say(404, "no such page")
@@ -108,18 +132,25 @@ class Request(BaseHTTPRequestHandler):
     def _guarded(self, answer: Any, path: str) -> None:
         try:
             answer(self, path)
-        except (BrokenPipeError, ConnectionResetError):
+        except (ConnectionError, TimeoutError):
             self.close_connection = True  # whoever asked has gone
+        except TooMuch as error:
+            self.say(413, str(error))
         except PosewrightError as error:
             self.say(400, str(error))
+        except Exception as error:
+            traceback.print_exc()
+            self.say(500, f"the program stumbled, and its terminal says where: {type(error).__name__}: {error}")
+
+    def _names(self) -> list[str]:
+        return [f"{host}:{self.page.port}" for host in (HOST, "localhost")]
 
     def _path_from_here(self) -> str | None:
         """The path behind the token; None, and a refusal, where a stranger asks.
 
         Another site's name that leads here (DNS rebinding) is refused by the Host header.
         """
-        names = [f"{host}:{self.page.port}" for host in (HOST, "localhost")]
-        if self.headers.get("Host") not in names:
+        if self.headers.get("Host") not in self._names():
             self.say(403, "this page is for this machine only")
             return None
         token, slash, path = self.path[1:].partition("/")
@@ -132,13 +163,16 @@ class Request(BaseHTTPRequestHandler):
         """The JSON that came with a POST.
 
         Raises:
+            TooMuch: where it is longer than any change.
             PosewrightError: where there is none.
         """
         try:
             length = int(self.headers.get("Content-Length") or 0)
-            if not 0 < length <= MOST_BYTES:
-                raise ValueError
-            return json.loads(self.rfile.read(length))
+            if length > MOST_BYTES:
+                raise TooMuch(f"the request holds more than {MOST_BYTES // 1_000_000} MB")
+            return json.loads(self.rfile.read(max(length, 0)), parse_constant=_no_number)
+        except TooMuch:
+            raise
         except (ValueError, RecursionError):
             raise PosewrightError("the request holds no JSON") from None
 

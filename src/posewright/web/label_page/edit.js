@@ -19,6 +19,8 @@ export function inside([x, y], [width, height]) {
 
 const replaced = (list, index, value) => list.map((old, i) => (i === index ? value : old));
 
+export const withObject = (objects, o, object) => replaced(objects, o, object);
+
 export function withPoint(objects, o, k, point) {
   return replaced(objects, o, {...objects[o], points: replaced(objects[o].points, k, point)});
 }

@@ -52,12 +52,12 @@ export const GROUPS = {
     ["names", ["t"], "keypoint names"],
     ["bare", ["h"], "hide all labels, or show them"],
   ],
-  "Else": [
+  "Other": [
     ["undo", ["Ctrl+Z"], "undo"],
     ["redo", ["Ctrl+Shift+Z", "Ctrl+Y"], "redo"],
     ["leave", ["Escape"], "stop what is begun; leave the picture for the buttons"],
     ["help", ["?"], "this list"],
-    ["quit", ["Shift+Q"], "save and end"],
+    ["quit", ["Shift+Q"], "save and end (every change is saved at once anyway)"],
   ],
 };
 

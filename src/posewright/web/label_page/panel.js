@@ -13,6 +13,13 @@ function element(kind, text = "", name = "") {
   return made;
 }
 
+/** A name that may be broken where its words end: after _ and before capital letters. */
+function broken(kind, text, name = "") {
+  const made = element(kind, "", name);
+  text.split(/(?<=[_.\-/ ])|(?<=[a-z])(?=[A-Z])/).forEach((part, i) => made.append(...(i ? [element("wbr")] : []), part));
+  return made;
+}
+
 function set(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -38,7 +45,7 @@ export class Panel {
     const item = element("li"), button = element("button"), dot = element("i"), state = element("small");
     button.type = "button";
     dot.style.borderColor = this.colours[k];
-    button.append(dot, element("span", name, "name"), state);
+    button.append(dot, broken("span", name, "name"), state);
     button.addEventListener("click", () => this.does.chooseKeypoint(k));
     item.append(button);
     return {item, button, dot, state, colour: this.colours[k]};
@@ -76,17 +83,7 @@ export class Panel {
   showSheet(sheet, active, chosen) {
     at("done").setAttribute("aria-pressed", sheet.done);
     at("flag").setAttribute("aria-pressed", sheet.flagged);
-    const chips = sheet.objects.map((object, o) => {
-      const button = element("button", o + 1 + ": " + labelled(object) + "/" + object.points.length);
-      button.type = "button";
-      button.setAttribute("aria-label", "Object " + (o + 1) + ", " + labelled(object) + " keypoints");
-      button.setAttribute("aria-current", o === active);
-      button.addEventListener("click", () => this.does.chooseObject(o));
-      return button;
-    });
-    const held = at("objects").contains(document.activeElement);
-    at("objects").replaceChildren(...chips);
-    if (held) chips[active]?.focus();
+    this.#showObjects(sheet, active);
     const object = sheet.objects[active];
     set(at("many"), object ? labelled(object) + " of " + object.points.length : "");
     this.rows.forEach((row, k) => {
@@ -102,6 +99,25 @@ export class Panel {
     this.shown = chosen;
   }
 
+  #showObjects(sheet, active) {
+    const words = sheet.objects.map((object, o) => o + 1 + ": " + labelled(object) + "/" + object.points.length);
+    const told = JSON.stringify([words, active]);
+    if (this.told === told) return;
+    this.told = told;
+    const chips = sheet.objects.map((object, o) => {
+      const button = element("button", words[o]);
+      button.type = "button";
+      button.setAttribute("aria-label", "Object " + (o + 1) + ", " + labelled(object) + " keypoints");
+      button.setAttribute("aria-current", o === active);
+      button.addEventListener("click", () => this.does.chooseObject(o));
+      return button;
+    });
+    const held = at("objects").contains(document.activeElement);
+    at("objects").replaceChildren(...chips);
+    if (held) chips[active]?.focus();
+    chips[active]?.scrollIntoView({block: "nearest"});
+  }
+
   showHint(colour, parts) {
     const hint = at("hint"), text = parts.join("|");
     if (this.hinted === text) return;
@@ -110,7 +126,7 @@ export class Panel {
     if (!parts.length) return;
     const dot = element("i");
     dot.style.background = colour;
-    hint.append(dot, element("b", parts[0] + ": "), parts.slice(1).join(" "));
+    hint.append(dot, broken("b", parts[0] + ": "), parts.slice(1).join(" "));
   }
 
   showSaved(text, kind) {
@@ -139,7 +155,8 @@ export class Panel {
 
   help() {
     const dialog = at("help");
-    if (dialog.open) dialog.close();
-    else dialog.showModal();
+    if (dialog.open) return dialog.close();
+    dialog.showModal();
+    dialog.scrollTop = 0; // the button that gets the focus is at its end
   }
 }

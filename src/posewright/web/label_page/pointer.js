@@ -5,8 +5,8 @@ const STILL = 3; // screen pixels that a held point must be moved before it foll
 
 export class Pointer {
   /**
-   * `does` has find(place, near), choose(hit), place(place, hidden), moveTo(point), drag(on), box(a, b, final), and
-   * tells whether a box is being drawn (`boxing`).
+   * `does` is a Hands: find(place, near), choose(hit), held(), place(place, hidden, force), moveTo(point), drop(),
+   * putBack(), box(from, to, final), redraw(), and whether a box is to be drawn (`boxing`).
    */
   constructor(view, does) {
     [this.view, this.does] = [view, does];
@@ -111,7 +111,7 @@ export class Pointer {
     if (this.down.size) return;
     this.gesture = null;
     if (gesture?.kind === "drag") this.does.drop();
-    if (gesture?.kind === "box") this.does.box(gesture.start, this.view.toPicture(place), well);
+    if (gesture?.kind === "box") this.does.box(well ? gesture.start : null, this.view.toPicture(place), well);
     if (gesture?.kind === "tap" && well && this.does.place(this.view.toPicture(place), false, false)) this.does.drop();
   }
 

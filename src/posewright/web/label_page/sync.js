@@ -11,7 +11,7 @@ export async function post(path, content) {
 }
 
 export class Sync {
-  /** `on` has changed(), refused(sheet, why), overtaken(sheet) and happened(event). */
+  /** `on` has changed(), refused(sheet, why), overtaken(sheet), connected() and happened(event). */
   constructor(on) {
     this.on = on;
     this.client = Array.from(crypto.getRandomValues(new Uint32Array(2)), n => n.toString(36)).join("");
@@ -48,7 +48,7 @@ export class Sync {
       }
       if (!answer || answer.status === 403 || answer.status >= 500) {
         this.failing = true;
-        this.trouble = answer?.status === 507 ? await answer.text() : "";
+        this.trouble = answer?.status >= 500 ? await answer.text().catch(() => "") : "";
         this.on.changed();
         await new Promise(done => setTimeout(done, AGAIN));
         continue;
@@ -91,6 +91,7 @@ export class Sync {
 
   #listen() {
     this.events = new EventSource("events?" + this.client);
+    this.events.onopen = () => this.on.connected();
     this.events.onmessage = message => {
       this.heard = performance.now();
       const event = JSON.parse(message.data);
@@ -103,6 +104,13 @@ export class Sync {
       if (event.kind !== "alive") this.on.happened(event);
       this.on.changed();
     };
+  }
+
+  /** This page is left: the others are told at once, not when its line is found dead. */
+  leave() {
+    this.events.close();
+    const headers = {"X-Posewright": "label", "Content-Type": "application/json"};
+    fetch("leave", {method: "POST", keepalive: true, headers, body: JSON.stringify(this.client)}).catch(() => {});
   }
 
   /** The program was told to end. */

@@ -17,6 +17,7 @@ export class View {
     this.zoom = 1;
     this.x = this.y = 0; // the picture's corner on the stage
     this.fitted = true;
+    this.close = false; // zoomed to an object
   }
 
   get size() {
@@ -53,6 +54,7 @@ export class View {
   fit() {
     this.#show([-HALF, -HALF, this.size[0] - HALF, this.size[1] - HALF]);
     this.fitted = true;
+    this.close = false;
   }
 
   /** Zoom to a box of the picture, with a quarter of its longer side around it. */
@@ -60,6 +62,7 @@ export class View {
     const more = Math.max(x1 - x0, y1 - y0, 16) / 4;
     this.#show([x0 - more, y0 - more, x1 + more, y1 + more]);
     this.fitted = false;
+    this.close = true;
   }
 
   #show([x0, y0, x1, y1]) {
@@ -108,7 +111,11 @@ export class View {
     if (!this.image) return;
     context.imageSmoothingEnabled = this.zoom < 3; // single pixels are seen as such
     context.imageSmoothingQuality = "high";
-    context.drawImage(this.image, this.x, this.y, this.size[0] * this.zoom, this.size[1] * this.zoom);
+    const [width, height] = this.size.map(side => side * this.zoom);
+    const left = Math.ceil(this.x), top = Math.ceil(this.y); // whole pixels: else a white rim shows
+    context.fillStyle = "#fff"; // under what is transparent, as the model has it
+    context.fillRect(left, top, Math.floor(this.x + width) - left, Math.floor(this.y + height) - top);
+    context.drawImage(this.image, this.x, this.y, width, height);
   }
 
   /**
@@ -181,16 +188,22 @@ export class View {
     else if (active && scene.showNames) this.#texts(context, at, radius, k => scene.names[k], scene.chosen);
   }
 
-  /** Words beside points, the chosen one's first; those that would cover others are left out until there is room. */
+  /** Words beside points, the chosen one's first; those that would cover others or points are left out until there is
+   * room. */
   #texts(context, at, radius, text, first) {
     context.font = "12px system-ui, 'DejaVu Sans', sans-serif";
-    const taken = [], turn = [...at.keys()].sort((a, b) => (b === first) - (a === first));
+    const gap = radius + 7, half = 7, taken = at.filter(Boolean).map(([x, y]) => [x - radius, y - radius, x + radius, y + radius]);
+    const free = ([l, t, r, b]) => !taken.some(([x0, y0, x1, y1]) => l < x1 && r > x0 && t < y1 && b > y0);
+    const turn = [...at.keys()].sort((a, b) => (b === first) - (a === first));
     for (const k of turn) {
       if (!at[k]) continue;
-      const [x, y] = at[k], left = x + radius + 7, right = left + context.measureText(text(k)).width;
-      if (taken.some(([l, r, line]) => left < r && right > l && Math.abs(line - y) < 13)) continue;
-      taken.push([left, right, y]);
-      this.#text(context, at[k], radius, text(k));
+      const [x, y] = at[k], width = context.measureText(text(k)).width;
+      const beside = [[x + gap, y], [x - gap - width, y], [x - width / 2, y - gap - half], [x - width / 2, y + gap + half]];
+      const rooms = beside.map(([left, line]) => [left, line - half, left + width, line + half]);
+      const room = rooms.find(r => r[0] >= 0 && r[2] <= this.room[0] && free(r)) ?? (k === first ? rooms[0] : null);
+      if (!room) continue;
+      taken.push(room);
+      this.#text(context, [room[0], room[1] + half], text(k));
     }
   }
 
@@ -236,13 +249,13 @@ export class View {
     }
   }
 
-  #text(context, [x, y], radius, text) {
+  #text(context, [x, y], text) {
     context.textBaseline = "middle";
     context.lineWidth = 3.5;
     context.lineJoin = "round";
     context.strokeStyle = "#000d";
     context.fillStyle = "#fff";
-    context.strokeText(text, x + radius + 7, y);
-    context.fillText(text, x + radius + 7, y);
+    context.strokeText(text, x, y);
+    context.fillText(text, x, y);
   }
 }

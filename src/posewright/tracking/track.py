@@ -1,0 +1,153 @@
+"""One object followed: a filter of its keypoints, a box that goes with it, and whether what is seen there is it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posewright.geometry import CropRule, Similarity, keypoints_box
+from posewright.poses import Poses
+from posewright.tracking.box import MovingBox, found_box, middle, overlap
+from posewright.tracking.filters import Array, Estimate, Measured, make_filter, measured
+
+BOX_MARGIN = 1.2
+"""Of the box around the keypoints; what training boxes made from keypoints have."""
+LOW = 0.3
+"""Presence below which the object is not there."""
+HIGH = 0.6
+"""Presence from which an object that is elsewhere than foretold is believed to have moved there."""
+AGREED = 0.3
+"""Agreement of what is seen with what was foretold, below which it is doubted."""
+NEAR = 0.15
+"""Keypoints off by this share of the object's size agree to 0.61."""
+STOLEN = 0.5
+"""Overlap with another object's box from which what is seen is that object."""
+PATIENCE = 0.35
+"""Seconds of doubt until an object is lost."""
+CONFIRMED = 2
+"""Frames that have to show a new object before it is reported."""
+
+
+class Track:
+    """One object.
+
+    Args:
+        box: (x0, y0, x1, y1) where it was found.
+        time: seconds, of that frame.
+        filter_name: see :data:`posewright.tracking.FILTERS`.
+        number: what its poses carry as ``track_id``.
+        upright: indices of two keypoints; its crop is turned so that the line from the first to the second points up.
+        mirrored: its crop is mirrored.
+    """
+
+    def __init__(
+        self,
+        box: Array,
+        time: float,
+        filter_name: str = "kalman",
+        number: int = 0,
+        upright: tuple[int, int] | None = None,
+        mirrored: bool = False,
+    ) -> None:
+        self.box, self.filter, self.number = MovingBox(np.asarray(box, float), time), make_filter(filter_name), number
+        self.measured: Measured | None = None
+        """What the filter took in on the last frame; None where it was passed over."""
+        self.frames = 0
+        """Frames on which it was believed to be seen."""
+        self._upright, self._mirrored, self._angle = upright, mirrored, 0.0
+        self._doubt, self._time = 0.0, time
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether enough frames have shown it for it to be reported."""
+        return self.frames >= CONFIRMED
+
+    @property
+    def doubted(self) -> bool:
+        """Whether the last frame did not show it."""
+        return self._doubt > 0
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is gone for good."""
+        return self._doubt > PATIENCE or (self.doubted and not self.confirmed)
+
+    def crop(self, rule: CropRule, time: float) -> tuple[Array, Similarity]:
+        """The box to look into at a time, and the map from the picture to its crop."""
+        box = self.box.ahead(time)
+        angle = -self._angle if self._mirrored else self._angle
+        return box, Similarity.crop(box, rule.size, margin=rule.margin, rotation=angle, flip=self._mirrored)
+
+    def see(self, seen: Poses, time: float, others: Sequence[Array] = (), *, elsewhere: bool = False) -> bool:
+        """Take in what the model saw of it; whether it is believed to be this object.
+
+        Args:
+            seen: one pose.
+            time: seconds.
+            others: boxes of other objects.
+            elsewhere: the pose is not from its own crop, which missed it, but from a search: its box begins anew there.
+        """
+        dt, self._time = max(time - self._time, 0.0), time
+        presence, around = float(seen.presence[0]), found_box(seen)
+        stolen = around is not None and any(overlap(around, other) > STOLEN for other in others)
+        unlike = presence < HIGH and self._agreement(seen, time) < AGREED
+        if around is None or stolen or presence < LOW or unlike:
+            self._doubt += max(dt, 1e-6)
+            self.measured = None
+            self.box.slow(time)
+            return False
+        self._doubt = 0.0
+        self.measured = measured(seen, 0, time)
+        self.estimate = self.filter.update(self.measured)
+        known = np.isfinite(self.estimate.xy).all(1)
+        box = self._box_of(self.estimate.xy, known)
+        if box is not None and elsewhere:
+            self.box = MovingBox(box, time)
+            self.box.speed = np.nan_to_num(np.nanmedian(self.estimate.velocity[known], axis=0))
+        elif box is not None:
+            self.box.update(box, time)
+        self.frames += 1
+        return True
+
+    def report(self, seen: Poses) -> Poses:
+        """The pose just seen with the filter's keypoints in the place of the model's."""
+        known = np.isfinite(self.estimate.xy).all(1)
+        xy = np.where(known[:, None], self.estimate.xy, seen.xy[0])
+        poses = replace(seen, xy=xy[None], track_id=np.array([self.number]))
+        if seen.covariance is not None:
+            own = self.estimate.covariance[:, [0, 0, 1], [0, 1, 1]]
+            poses.covariance = np.where(np.isfinite(own), own, seen.covariance[0])[None]
+        return poses
+
+    def foretold(self, time: float) -> Estimate:
+        """Where its keypoints will be."""
+        return self.filter.predict(time)
+
+    def _agreement(self, seen: Poses, time: float) -> float:
+        """0..1: how well a pose fits what the filter foretold; 1 where it foretold nothing."""
+        foretold = self.foretold(time)
+        if not len(foretold.xy):
+            return 1.0
+        away = np.linalg.norm(seen.xy[0] - foretold.xy, axis=1) / (NEAR * self.box.size)
+        weight = np.where(np.isfinite(away), seen.score[0], 0.0)
+        if not weight.sum() > 0:
+            return 1.0
+        return float((weight * np.exp(-(np.nan_to_num(away) ** 2) / 2)).sum() / weight.sum())
+
+    def _box_of(self, xy: Array, known: NDArray[np.bool_]) -> Array | None:
+        """The box around keypoints; with turned crops that in the turned frame, about the same centre."""
+        if self._upright is None:
+            return keypoints_box(np.column_stack([xy, known]), BOX_MARGIN)
+        a, b = xy[list(self._upright)]
+        if np.isfinite(a).all() and np.isfinite(b).all() and np.linalg.norm(b - a) > 1:
+            self._angle = -90.0 - float(np.degrees(np.arctan2(b[1] - a[1], b[0] - a[0])))
+        angle = np.deg2rad(self._angle)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        box = keypoints_box(np.column_stack([xy @ turn.T, known]), BOX_MARGIN)
+        if box is None:
+            return None
+        centre, half = turn.T @ middle(box), (box[2:] - box[:2]) / 2
+        return np.concatenate([centre - half, centre + half])
