@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,12 @@ class Poses:
         """A frame in which nothing was found."""
         k = len(skeleton)
         return cls(skeleton, np.zeros((0, k, 2)), np.zeros((0, k)), np.zeros(0), np.zeros((0, 4)), **where)
+
+    def only(self, chosen: Sequence[int] | NDArray[Any]) -> Poses:
+        """Some of the poses: their numbers, or one truth value each."""
+        which = np.asarray(chosen)
+        names = ("xy", "score", "presence", "boxes", "covariance", "visibility", "track_id")
+        return replace(self, **{n: getattr(self, n)[which] for n in names if getattr(self, n) is not None})
 
     @classmethod
     def joined(cls, parts: Sequence[Poses]) -> Poses:

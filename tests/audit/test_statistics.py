@@ -28,6 +28,21 @@ def test_logistic_is_the_log_likelihood_ratio():
     np.testing.assert_allclose(weights, [3.0, -4.5], atol=0.4)
 
 
+def test_few_rows_stay_near_what_many_say():
+    rng = np.random.default_rng(4)
+    one = np.ones((4000, 1))
+    right, wrong = np.hstack([rng.normal(0, 1, (4000, 1)), one]), np.hstack([rng.normal(3, 1, (4000, 1)), one])
+    rows = np.concatenate([-right, wrong])
+    many = fit_logistic(rows, 1.0, free=1)
+    # Of a kind of which there is hardly any, whose few cases say the opposite.
+    few = fit_logistic(-rows[[0, -1]], 1.0, free=1, around=many)
+    assert np.abs(few - many).max() < 0.5 * np.abs(many).max()
+    assert few[0] < many[0]
+    np.testing.assert_allclose(fit_logistic(rows[:0], 1.0, free=1, around=many), many, atol=1e-6)
+    # A kind of which there is much goes its own way.
+    np.testing.assert_allclose(fit_logistic(rows * [0.5, 1.0], 1.0, free=1, around=many), many * [2, 1], rtol=0.05)
+
+
 def test_rare_cases_are_told_without_being_named():
     rng = np.random.default_rng(2)
     truth = np.where(rng.random(5000) < 0.04, 1.5, -1.5)

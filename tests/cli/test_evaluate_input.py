@@ -130,7 +130,7 @@ def test_which_part_is_measured(splits, wanted, paths, words):
 
 def test_a_set_that_was_packed_too_tightly_is_not_measured(place, capsys):
     """Grey where the picture went on would be measured as the model's fault."""
-    lamp_model("lamp.onnx")
+    lamp_model(place / "lamp.onnx")
     for name, margin in (("tight", 0.6), ("wide", 1.25)):
         config = PackConfig(CropRule((96, 96), margin), PLAIN, lossless="png")
         pack(read_annotations("labels.json"), name, config)

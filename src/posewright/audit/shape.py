@@ -26,7 +26,7 @@ LIMIT = 3.0
 """Coordinates further out, in the pose's own size, are drawn in to this: a quadratic form would know no bounds there."""
 TAIL = 3.0
 """Degrees of freedom of the law that keypoints follow around where the others want them."""
-MOST_ROWS = 48_000
+MOST_ROWS = 16_000
 """Rows that the sense of left and right is fitted to, at most."""
 
 

@@ -45,7 +45,7 @@ class Measured:
     @property
     def seen(self) -> NDArray[np.bool_]:
         """``[K]``."""
-        return np.isfinite(self.xy).all(1)
+        return np.asarray(np.isfinite(self.xy).all(1))
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class Track:
         self._doubt = 0.0
         self.measured = measured(seen, 0, time)
         self.estimate = self.filter.update(self.measured)
-        known = np.isfinite(self.estimate.xy).all(1)
+        known = np.asarray(np.isfinite(self.estimate.xy).all(1))
         box = self._box_of(self.estimate.xy, known)
         if box is not None and elsewhere:
             self.box = MovingBox(box, time)
@@ -114,7 +114,7 @@ class Track:
 
     def report(self, seen: Poses) -> Poses:
         """The pose just seen with the filter's keypoints in the place of the model's."""
-        known = np.isfinite(self.estimate.xy).all(1)
+        known = np.asarray(np.isfinite(self.estimate.xy).all(1))
         xy = np.where(known[:, None], self.estimate.xy, seen.xy[0])
         poses = replace(seen, xy=xy[None], track_id=np.array([self.number]))
         if seen.covariance is not None:
