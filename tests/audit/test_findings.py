@@ -60,7 +60,7 @@ def test_the_spoilt_objects_come_first(audited):
 def test_each_is_told_for_what_it_is(audited, i, kind, what):
     found = first_of(audited, i)
     assert (found.kind, found.what) == (kind, what)
-    assert found.probability > 0.2
+    assert found.probability > 0.5
 
 
 def test_what_is_proposed_is_the_truth(audited):
@@ -73,19 +73,19 @@ def test_what_is_proposed_is_the_truth(audited):
 
 def test_the_corrected_copy(audited):
     before = audited.annotations.keypoints.copy()
-    copy, done = mended(audited, 0.2)
+    copy, done = mended(audited, 0.5)
     assert done["swap"] >= 2
     np.testing.assert_allclose(copy.keypoints[[WHOLE, LEGS]], TRUTH.keypoints[[WHOLE, LEGS]])
     assert copy.keypoints[FAR, 5, 2] == 0
     assert not copy.labelled[OTHERS].any()
-    moved, _ = mended(audited, 0.2, "move")
+    moved, _ = mended(audited, 0.5, "move")
     assert moved.keypoints[FAR, 5, 2] == 2
     assert np.linalg.norm(moved.keypoints[FAR, 5, :2] - TRUTH.keypoints[FAR, 5, :2]) < 8
     np.testing.assert_array_equal(audited.annotations.keypoints, before)
 
 
 def test_the_weighed_copy_moves_nothing(audited):
-    copy, _ = weighed(audited, 0.2)
+    copy, _ = weighed(audited, 0.5)
     same = copy.labelled
     np.testing.assert_array_equal(copy.keypoints[same], audited.annotations.keypoints[same])
     assert copy.keypoints[FAR, 5, 2] == 0
@@ -141,14 +141,19 @@ def test_a_keypoint_that_is_seen_and_not_labelled():
 
 def test_a_limb_is_never_longer_than_it_is():
     """Where a keypoint was moved away, the link that ends there says so; of an object without it nothing is said."""
-    labels = spoil(TRUTH)
-    keypoints = labels.keypoints.copy()
+    keypoints = TRUTH.keypoints.copy()
+    keypoints[FAR, 5, :2] += (-150, 0)
     keypoints[9, 6, 2] = 0
-    reach = Reach(replace(labels, keypoints=keypoints))
-    usual, spoilt = (reach.links_at(k[..., :2]) for k in (TRUTH.keypoints, keypoints))
-    assert (usual[:, 5] < 2).all()
+    labels = replace(TRUTH, keypoints=keypoints)
+    reach = Reach(labels)
+    usual, spoilt = Reach(TRUTH).links_at(TRUTH.keypoints[..., :2]), reach.links_at(keypoints[..., :2])
+    assert (usual[:, 5] < 2.5).all()
     assert spoilt[FAR, 5] > usual[:, 5].max()
-    assert spoilt[FAR, 3] > usual[:, 3].max()  # the hip that it hangs on
+    assert spoilt[FAR, 3] > usual[FAR, 3]  # the hip that it hangs on
+    size = reach.size[9, 4]
+    assert spoilt[9, 4] == pytest.approx(
+        np.linalg.norm(keypoints[9, 4, :2] - keypoints[9, 0, :2]) / size
+    )  # only the head's
     far = TRUTH.keypoints[..., :2] + 1e6
     assert (reach.links_at(far) <= LIMIT).all()
     unlinked = Reach(replace(labels, skeleton=replace(labels.skeleton, links=(), link_colours=())))
@@ -160,7 +165,7 @@ def test_places_that_an_exchange_wants():
     """With all pairs exchanged, an exchanged object's keypoints are wanted where a right one's are."""
     right, spoilt = (wanted_places(labels, parts_of(labels)) for labels in (TRUTH, spoil(TRUTH)))
     np.testing.assert_allclose(spoilt[1].place[WHOLE], right[0].place[WHOLE], atol=3)
-    assert np.abs(right[1].place[WHOLE, 1] - right[0].place[WHOLE, 1]).max() > 10
+    assert np.abs(right[1].place[WHOLE, 1] - right[0].place[WHOLE, 1]).max() > 5
 
 
 def test_a_single_pair_exchanged_is_told_as_an_exchange():

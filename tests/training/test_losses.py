@@ -15,7 +15,7 @@ from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
 from posewright.models.presets import build_net, preset
 from posewright.training.config import LOSSES as LOSS_NAMES
-from posewright.training.config import OPTIMISERS, TrainConfig
+from posewright.training.config import TrainConfig
 from posewright.training.data import loaders
 from posewright.training.dataset import DRAWN, EMPTY, IGNORED
 from posewright.training.losses import LOSSES, HeatmapLoss, adaptive_wing, huber

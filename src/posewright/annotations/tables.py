@@ -259,7 +259,8 @@ class Annotations:
 
     def image_path(self, i: int) -> Path:
         """The file of image ``i``."""
-        return on_disk(self.root / self.images[i].path)
+        name = self.images[i].path
+        return self.root / name if name.isascii() else on_disk(self.root / name)
 
     @cached_property
     def frames_of_videos(self) -> dict[str, list[int]]:

@@ -101,8 +101,10 @@ def _names(annotations: Annotations) -> dict[tuple[str, int | None], str]:
             count += 1
             name = f"{stem}-{count}"
         taken[name.lower()] = stems[video] = name
-    frames = {
+    frames: dict[tuple[str, int | None], str] = {
         (im.path, im.frame): f"{stems[im.path]}/{im.frame:06d}.png" for im in annotations.images if im.frame is not None
     }
-    members = {(im.path, None): PurePosixPath(im.path).name for im in annotations.images if im.part is not None}
+    members: dict[tuple[str, int | None], str] = {
+        (im.path, None): PurePosixPath(im.path).name for im in annotations.images if im.part is not None
+    }
     return {**frames, **members}

@@ -27,6 +27,8 @@ SCORE_BINS = 5
 ANYWHERE = 0.5
 """Density of the part of the mixture that knows nothing, against the mean over the crop: a keypoint may lie outside."""
 RIDGE = 1.0
+POINT_RIDGE = 10.0
+"""A few wrong labels among a small set's right ones must not lead the regression to take them for usual."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,13 @@ def _weights_by_kind(right: Array, wrong: Array, labelled: NDArray[np.bool_], ki
 
     A model's maps and the rest of the pose say more of a neck than of an ankle.
     """
-    together = fit_logistic(np.concatenate([-right[labelled], wrong[labelled]]), RIDGE, free=1)
+    together = fit_logistic(np.concatenate([-right[labelled], wrong[labelled]]), POINT_RIDGE, free=1)
     weights = np.tile(together, (len(kind), 1))
     for number in np.unique(kind):
         mine = labelled & (kind == number)
         rows = np.concatenate([-right[mine], wrong[mine]])
         if len(rows):
-            weights[kind == number] = fit_logistic(rows, RIDGE, free=1, around=together)
+            weights[kind == number] = fit_logistic(rows, POINT_RIDGE, free=1, around=together)
     return weights
 
 

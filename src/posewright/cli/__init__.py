@@ -27,6 +27,7 @@ COMMANDS = {
     "compare": "say which of two results is better, keypoint by keypoint, and how sure that is",
     "sigmas": "estimate OKS sigmas from pictures that several people labelled",
     "similarity": "say how alike two poses are, and what to change",
+    "coach": "compare a motion with one to learn from: which limb differs, how, and when",
     "mine": "rank training pictures by how hard a model finds them",
     "export": "make the model file of a run, a checkpoint or a shipped name",
     "import": "make a run of weights that an older system trained",

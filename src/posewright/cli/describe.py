@@ -201,7 +201,7 @@ def _names_preset(model: str) -> bool:
 
 def _size(text: str) -> tuple[int, int]:
     """(width, height)."""
-    from posewright.training.config import crop_size
+    from posewright.training.run_config import crop_size
 
     height, width = crop_size(text)
     return width, height

@@ -53,7 +53,7 @@ class Command:
         from posewright.errors import PosewrightError
         from posewright.legacy.importer import check_folder, import_weights, summary, write_run
         from posewright.reports.tables import print_table
-        from posewright.training.config import crop_size
+        from posewright.training.run_config import crop_size
 
         if self.margin is not None and not 0 < self.margin < math.inf:
             raise PosewrightError(f"--margin must be a number above 0, not {self.margin}")

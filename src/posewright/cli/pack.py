@@ -14,7 +14,7 @@ import tyro
 from posewright.cli.reading import Reading
 from posewright.errors import PosewrightError
 from posewright.training.augment_config import AugmentConfig
-from posewright.training.config import INPUT_SIZE, crop_size
+from posewright.training.run_config import INPUT_SIZE, crop_size
 
 if TYPE_CHECKING:
     from posewright.training.packing import Summary

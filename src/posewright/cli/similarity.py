@@ -104,29 +104,11 @@ def _predicted(
     path: Path, skeleton: Skeleton | None, min_score: float
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], Skeleton]:
     """All poses of a file that `posewright predict` wrote: ``[N, K, 2]``, which keypoints are sure enough, the skeleton."""
-    import json
-
     import numpy as np
 
-    from posewright.files import read_text
-    from posewright.poses import Poses
-    from posewright.skeletons import load_skeleton
+    from posewright.media.pose_lines import read_pose_lines
 
-    found = []
-    for number, line in enumerate(read_text(path).splitlines()):
-        try:
-            record = json.loads(line)
-            skeleton = skeleton or load_skeleton(str(record["skeleton"]))
-            found.append(Poses.from_record(record, skeleton))
-        except PosewrightError as error:
-            fix = "Name its keypoints with --skeleton"
-            raise PosewrightError(error.what, file=path, record=f"line {number + 1}", fix=fix) from None
-        except (ValueError, KeyError, TypeError):
-            fix = "Give labels, or the .jsonl of posewright predict"
-            raise PosewrightError(
-                "is no record of predictions", file=path, record=f"line {number + 1}", fix=fix
-            ) from None
-    if skeleton is None:
-        raise PosewrightError("holds no records", file=path)
+    found = read_pose_lines(path, skeleton)
+    skeleton = found[0].skeleton
     xy, score = (np.concatenate([getattr(poses, name) for poses in found]) for name in ("xy", "score"))
     return xy, score >= min_score, skeleton

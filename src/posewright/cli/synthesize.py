@@ -25,6 +25,7 @@ class Command:
     examples:
       posewright synthesize hands --count 5000
       posewright synthesize easy --difficulty 0.3 --size 192x192
+      posewright synthesize scenes --hands 1 5 --size 320x240
       posewright synthesize clip.mp4 --video --seconds 10
     """
 
@@ -42,6 +43,8 @@ class Command:
     """Share of the pictures that show no hand, 0..1; 0.08 unless given."""
     difficulty: float | None = None
     """0..1: how much turned, hidden, blurred and cluttered the hands are; 1 unless given."""
+    hands: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="FEWEST MOST")] = None
+    """So many hands on each picture, smaller than the single one that is drawn unless given; for a locator to find."""
     overwrite: bool = False
     """Replace a set or a video that lies there already."""
     video: bool = False
@@ -65,16 +68,25 @@ class Command:
         given = {name: value for name, value in shares.items() if value is not None}
         with progress_bar("drawing", count) as advance:
             done = make_hand_set(
-                self.out, count, seed=self.seed, size=size, overwrite=self.overwrite, progress=advance, **given
+                self.out,
+                count,
+                seed=self.seed,
+                size=size,
+                hands=self.hands,
+                overwrite=self.overwrite,
+                progress=advance,
+                **given,
             )
         held = sum(im.split == "val" for im in done.images)
         hidden = float((done.keypoints[..., 2] == 1).mean()) if len(done) else 0.0
+        without = len(done.images) - len(set(done.image.tolist()))
         print(
             f"Wrote {len(done.images)} pictures of {size[0]}x{size[1]} to {self.out}: {len(done)} hands with"
-            f" {100 * hidden:.0f} % of their keypoints hidden, {len(done.images) - len(done)} pictures without a hand,"
+            f" {100 * hidden:.0f} % of their keypoints hidden, {without} pictures without a hand,"
             f" {held} pictures for validation."
         )
-        print(f"Next: posewright train --data {shlex.quote(str(self.out))} -o runs/hands")
+        command, run = ("train", "hands") if self.hands is None else ("train-locator", "locator")
+        print(f"Next: posewright {command} --data {shlex.quote(str(self.out))} -o runs/{run}")
         return 0
 
     def _video(self, size: tuple[int, int]) -> int:
@@ -84,6 +96,7 @@ class Command:
             val_share=self.val_share,
             empty_share=self.empty_share,
             difficulty=self.difficulty,
+            hands=self.hands,
         )
         from posewright.console import progress_bar
         from posewright.synthetic import make_hand_video
@@ -101,7 +114,7 @@ class Command:
         print(f"Next: posewright predict hand {shlex.quote(str(path))} -o out")
         return 0
 
-    def _refuse(self, only_for: str, **options: float | None) -> None:
+    def _refuse(self, only_for: str, **options: float | tuple[int, int] | None) -> None:
         for name, value in options.items():
             if value is not None:
                 raise PosewrightError(f"--{name.replace('_', '-')} goes with {only_for}")

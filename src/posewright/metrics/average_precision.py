@@ -103,7 +103,8 @@ class AveragePrecision:
         return [
             "AP, AR: COCO's, over OKS thresholds 0.50 to 0.95 in steps of 0.05, the 20 highest scores of a picture, "
             "_M for areas of 32^2 to 96^2 px^2, _L above.",
-            f"AP, AR: OKS by the labels' areas (else their boxes') and sigmas of {min(self.sigmas):.3g} to {max(self.sigmas):.3g}.",
+            "AP, AR: OKS by the labels' areas (else their boxes') and sigmas of "
+            f"{min(self.sigmas):.3g} to {max(self.sigmas):.3g}.",
             f"AP, AR: {counts}; {self.n_ignored} crowds and objects without a labelled keypoint are ignored.",
         ]
 

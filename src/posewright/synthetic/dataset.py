@@ -13,7 +13,10 @@ from posewright.errors import PosewrightError
 from posewright.files import whole_folder
 from posewright.media.pictures import write_picture
 from posewright.skeletons import HAND_21
+from posewright.synthetic.anatomy import Array
 from posewright.synthetic.hand import EMPTY_SHARE, check_seed, check_share, check_size, render_hand
+from posewright.synthetic.several import check_hands, render_hands
+from posewright.synthetic.shading import Picture
 
 _LABELS, _PICTURES = "annotations.json", "images"
 
@@ -27,17 +30,19 @@ def make_hand_set(
     val_share: float = 0.2,
     empty_share: float = EMPTY_SHARE,
     difficulty: float = 1.0,
+    hands: tuple[int, int] | None = None,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Annotations:
     """Write ``folder/images/*.jpg`` and ``folder/annotations.json`` (COCO keypoints with a split for each picture).
 
-    Picture i is ``render_hand(seed, i, ...)``. The folder appears when everything in it is written.
+    Picture i is ``render_hand(seed, i, ...)``, or with ``hands`` ``render_hands(seed, i, ...)``. The folder appears when everything in it is written.
 
     Args:
         folder: must be new or empty.
         count: number of pictures.
         seed, size, empty_share, difficulty: as for :func:`render_hand`.
+        hands: fewest and most hands of a picture; exactly one, large, where None.
         val_share: 0..1, the share of pictures in the split "val"; the others are in "train".
         overwrite: replace what an earlier call wrote. A folder that holds anything else is never replaced.
         progress: called after each picture with 1, the number of pictures that have been added.
@@ -49,6 +54,8 @@ def make_hand_set(
     check_seed(seed)
     for name, share in (("val_share", val_share), ("empty_share", empty_share), ("difficulty", difficulty)):
         check_share(name, share)
+    if hands is not None:
+        check_hands(hands)
     if count < 1:
         raise PosewrightError(f"a set of {count} pictures is none")
     folder = Path(folder)
@@ -56,18 +63,18 @@ def make_hand_set(
     digits = max(5, len(str(count - 1)))
     images: list[Image] = []
     owner: list[int] = []
-    keypoints, boxes = [], []
+    keypoints: list[Array] = []
+    boxes: list[Array] = []
     with whole_folder(folder) as temporary:
         (temporary / _PICTURES).mkdir()
         for i in range(count):
-            sample = render_hand(seed, i, (width, height), empty_share=empty_share, difficulty=difficulty)
+            image, points, places = _picture(seed, i, (width, height), empty_share, difficulty, hands)
             name = f"{_PICTURES}/{i:0{digits}d}.jpg"
-            write_picture(temporary / name, sample.image)
+            write_picture(temporary / name, image)
             images.append(Image(name, width, height, id=i + 1))
-            if sample.box is not None:
-                owner.append(i)
-                keypoints.append(sample.keypoints[0])
-                boxes.append(sample.box)
+            owner += [i] * len(points)
+            keypoints += list(points)
+            boxes += list(places)
             if progress is not None:
                 progress(1)
         annotations = Annotations(
@@ -83,6 +90,22 @@ def make_hand_set(
         assert write is not None
         write(annotations, temporary / _LABELS)
     return replace(annotations, root=folder)
+
+
+def _picture(
+    seed: int,
+    index: int,
+    size: tuple[int, int],
+    empty_share: float,
+    difficulty: float,
+    hands: tuple[int, int] | None,
+) -> tuple[Picture, Array, Array]:
+    """A picture, its hands' keypoints ``[N, 21, 3]`` and their boxes ``[N, 4]``."""
+    if hands is not None:
+        several = render_hands(seed, index, size, hands=hands, empty_share=empty_share, difficulty=difficulty)
+        return several.image, several.keypoints, several.boxes
+    one = render_hand(seed, index, size, empty_share=empty_share, difficulty=difficulty)
+    return one.image, one.keypoints, np.zeros((0, 4)) if one.box is None else one.box[None]
 
 
 def _check_target(folder: Path, overwrite: bool) -> None:

@@ -73,7 +73,7 @@ def render_hand(
     picture = background(rng, width, height, 0.35 + 0.65 * difficulty)
     camera = Camera.random(rng, size, difficulty)
     if empty:
-        _draw_no_hand(picture, rng)
+        draw_no_hand(picture, rng)
         return Sample(camera.take(rng, picture), np.zeros((0, 21, 3)), None, None)
     scene = random_scene(rng, (width, height), difficulty)
     keypoints = draw_scene(picture, scene)
@@ -81,8 +81,13 @@ def render_hand(
     return Sample(camera.take(rng, picture), keypoints[None], box, scene.looks.shape.left)
 
 
-def random_scene(rng: np.random.Generator, size: tuple[int, int], difficulty: float) -> Scene:
-    """A hand with its light, its grip and what hides it, for a picture of ``size`` = (width, height)."""
+def random_scene(
+    rng: np.random.Generator, size: tuple[int, int], difficulty: float, spans: tuple[float, float] = (0.34, 0.90)
+) -> Scene:
+    """A hand with its light, its grip and what hides it, for a picture of ``size`` = (width, height).
+
+    ``spans`` are the smallest and the largest share of the picture's shorter side that its keypoints may span.
+    """
     looks = Looks.random(rng)
     holds, hides, span, far, px, py = rng.random(6).tolist()
     if holds < 0.15 * difficulty:
@@ -90,7 +95,7 @@ def random_scene(rng: np.random.Generator, size: tuple[int, int], difficulty: fl
     else:
         articulation, held = random_articulation(rng, difficulty), None
     hand = pose_hand(looks.shape, articulation)
-    extent = min(size) * (0.34 + (0.90 - 0.34) * span**0.7)
+    extent = min(size) * (spans[0] + (spans[1] - spans[0]) * span**0.7)
     roam = 0.4 + 0.6 * difficulty
     place = (0.5 + (px - 0.5) * roam, 0.5 + (py - 0.5) * roam)
     turn = random_turn(rng, difficulty)
@@ -122,7 +127,7 @@ def random_turn(rng: np.random.Generator, variety: float = 1.0) -> Array:
     return rotation_from_angles(pitch, yaw + (180 if back < 0.4 else 0), roll)
 
 
-def _draw_no_hand(picture: Picture, rng: np.random.Generator) -> None:
+def draw_no_hand(picture: Picture, rng: np.random.Generator) -> None:
     """Something that a careless eye takes for a hand, or nothing but the background."""
     height, width = picture.shape[:2]
     if rng.random() < 0.7:

@@ -98,7 +98,8 @@ def make_hand_video(
         progress: called after each frame with 1, the number of frames that have been added.
 
     Returns:
-        One image (the video's name and a frame number) for each frame and one object for each with a hand, as in the COCO JSON written.
+        One image (the video's name and a frame number) for each frame and one object for each with a hand, as in the COCO
+        JSON written.
 
     Raises:
         PosewrightError: where an argument makes no sense or a file cannot be written.

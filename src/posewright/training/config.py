@@ -1,122 +1,40 @@
-"""Every setting of a training run: one source for defaults, ``--help``, the YAML beside each run and its checkpoint.
+"""Every setting of a run that trains a keypoint model: one source for defaults, ``--help``, the YAML beside each run and its
+checkpoint.
 
 Free of torch, so that ``posewright train --help`` answers at once.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar
 
-import tyro
-
-from posewright.errors import PosewrightError, did_you_mean
+from posewright.errors import PosewrightError
 from posewright.training.augment_config import AugmentConfig
 from posewright.training.distill_config import DistillConfig
-from posewright.training.settings_file import read_settings, settings_from, write_settings
+from posewright.training.run_config import BELONGS, CHOICES, RunConfig, one_of
 
 LOSSES = ("bce", "mse", "mae", "weighted_mse", "smooth_l1", "huber", "adaptive_wing")
-OPTIMISERS = ("adamw", "adam", "rmsprop", "sgd")
-SCHEDULES = ("onecycle", "cosine", "exponential", "polynomial", "piecewise", "constant")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-DEVICES = ("auto", "cpu", "cuda", "mps")
-CHOICES = {
-    "loss": LOSSES,
-    "optimiser": OPTIMISERS,
-    "schedule": SCHEDULES,
-    "precision": PRECISIONS,
-    "device": DEVICES,
-}
-"""The settings that are one of several words."""
-BELONGS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "huber_delta": ("loss", ("huber",)),
-    "momentum": ("optimiser", ("sgd", "rmsprop")),
-    "nesterov": ("optimiser", ("sgd",)),
-    "lr_final": ("schedule", ("onecycle", "cosine", "exponential", "polynomial")),
-    "lr_power": ("schedule", ("polynomial",)),
-    "lr_milestones": ("schedule", ("piecewise",)),
-    "lr_factors": ("schedule", ("piecewise",)),
-}
-"""Settings that say nothing but beside certain words of another one."""
-
-
-def one_of(words: tuple[str, ...], *aliases: str) -> Any:
-    """How the command line shows a setting that is one of several words.
-
-    The words are checked by the dataclass, for settings from files and from Python as well, and with a guess at what was
-    meant.
-    """
-    return tyro.conf.arg(metavar="{" + ",".join(words) + "}", aliases=list(aliases) or None)
-
-
-AUTO, NONE = "auto", "none"
-"""What a setting says that is left to the run, and ``init`` where a run starts from nothing."""
-INPUT_SIZE = "256"
-
-
-def crop_size(text: str) -> tuple[int, int]:
-    """(height, width) in pixels of ``SIDE`` or ``HEIGHTxWIDTH``.
-
-    Raises:
-        PosewrightError: where the text is neither.
-    """
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(p.isdigit() and int(p) > 0 for p in parts):
-        raise PosewrightError(f"input size '{text}' is neither a number nor HEIGHTxWIDTH")
-    return int(parts[0]), int(parts[-1])
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(RunConfig):
     """Settings of one training run."""
 
-    data: str = ""
-    """Labels: a file or folder in any known format."""
-    model: str = "auto"
-    """A preset; `posewright models` lists them. auto: the start's where --init names one, else by the number of objects
-    and the machine."""
+    choices: ClassVar = CHOICES | {"loss": LOSSES}
+    belongs: ClassVar = {"huber_delta": ("loss", ("huber",)), **BELONGS}
+
     init: str = "auto"
     """Weights to start from: a checkpoint, a run's folder or a shipped name; none for random ones. auto: for a small set a
     shipped model whose terms are free, where one fits."""
     freeze: tuple[str, ...] = ()
     """Parts that keep the start's weights: trunk, stages, a module such as stacks.0, or a pattern such as heads.*.feature."""
-    output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "runs/last"
-    """The run's folder."""
-    format: str | None = None
-    """Format of the labels; found by itself unless given."""
-    images: str | None = None
-    """Folder of the pictures, where they do not lie beside the labels."""
-    skeleton: str | None = None
-    """Shipped skeleton's name or skeleton files, where the labels do not say."""
-    category: str | None = None
-    """Kind of object to read, where the labels hold several with keypoints of their own (COCO, CVAT)."""
-    flags: Literal["labelled", "hidden"] | None = None
-    """What a 1 in an LSP file's flags means, where the file does not tell."""
-    skip_bad: bool = False
-    """Leave bad records out and list them, instead of stopping at the first."""
-    val_share: float = 0.1
-    """Share of pictures held out for validation, where the data has no split of its own."""
-    input_size: str = "auto"
-    """Crop size: one number, or HEIGHTxWIDTH. auto: the start's where --init names one, else 256."""
     margin: float = 1.25
     """Factor on an object's box before it is cropped."""
-    net: tuple[str, ...] = ()
-    """Settings of the net in place of its preset's, such as channels=96 order=preact stages=4 background=true."""
     visibility: bool = False
     """Learn whether each keypoint can be seen, too, from labels that tell hidden keypoints from visible ones."""
-    epochs: int = 0
-    """Passes over the training objects; 0 chooses by their number."""
-    init_epoch: int = 0
-    """Number of the first epoch: the schedule and the count of epochs begin there."""
-    batch_size: int = 0
-    """Objects a step, over all devices together; 0 chooses by their number."""
     hard: str | None = None
     """List of hard objects, as `posewright mine` writes it, to show those more often."""
-    accumulate: int = 1
-    """Batches whose gradients make one step."""
     loss: Annotated[str, one_of(LOSSES)] = "bce"
     """Distance of maps to targets; docs/training.md has the formulas."""
     huber_delta: float = 0.2
@@ -127,52 +45,6 @@ class TrainConfig:
     """How much each stage counts in the loss, such as 0.5 1; alike unless given."""
     sigma: float = 1.5
     """Standard deviation of a target's gaussian, in heatmap cells."""
-    optimiser: Annotated[str, one_of(OPTIMISERS, "--optimizer")] = "adamw"
-    """What makes steps of gradients."""
-    lr: float = 2e-3
-    """Highest learning rate; a start for adamw, adam and rmsprop is 2e-3, for sgd 0.05."""
-    weight_decay: float = 1e-3
-    """Pull of the weights to 0, biases and norms spared: beside the gradient in adamw, part of it in the others."""
-    momentum: float | None = None
-    """Momentum of sgd (0.9 unless given) or rmsprop (0 unless given)."""
-    nesterov: bool = False
-    """Nesterov's momentum, for sgd."""
-    schedule: Annotated[str, one_of(SCHEDULES)] = "onecycle"
-    """Course of the learning rate."""
-    warmup: float = 0.1
-    """Share of the run during which the learning rate rises."""
-    lr_final: float | None = None
-    """Where the schedule ends, as a share of the highest learning rate; its own unless given."""
-    lr_power: float = 1.0
-    """Power of the polynomial schedule."""
-    lr_milestones: tuple[float, ...] = (0.6, 0.85)
-    """Where the piecewise schedule drops, as shares of the run."""
-    lr_factors: tuple[float, ...] = (0.1, 0.01)
-    """What it drops to at each, as shares of the highest learning rate."""
-    clip: float = 1.0
-    """Largest norm of the gradient; 0 for no limit."""
-    ema: float = 0.995
-    """Decay of the running mean of the weights, which is what is validated and kept; 0 turns it off."""
-    precision: Annotated[str, one_of(PRECISIONS)] = "auto"
-    """Arithmetic of the forward and backward pass; auto takes bf16 where the device computes it natively."""
-    device: Annotated[str, one_of(DEVICES)] = "auto"
-    """Where to train."""
-    devices: int = 0
-    """Devices on each machine, with a process each; 0 takes the processes that torchrun or SLURM started, else one."""
-    nodes: int = 0
-    """Machines; 0 takes as many as torchrun or SLURM says, else one."""
-    sync_batch_norm: bool = False
-    """Batch norm over the objects of all devices, instead of over each device's own."""
-    workers: int = -1
-    """Loader processes; 0 loads on a thread of the training process, -1 takes processes only to feed a GPU."""
-    threads: int = 0
-    """Threads of the training process; 0 leaves torch's choice. Equal thread counts give equal runs."""
-    seed: int = 0
-    """Seed of weights, order and augmentation."""
-    patience: int = 0
-    """Stop after this many epochs without a better PCK; 0 never stops early."""
-    checkpoint_minutes: float = 5.0
-    """Save what a resumed run needs at least this often."""
     threshold: float = 0.2
     """The PCK threshold that is watched: a share of the skeleton's own normaliser."""
     teacher: str | None = None
@@ -185,98 +57,11 @@ class TrainConfig:
     """How to learn from the teacher."""
 
     def __post_init__(self) -> None:
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                word = str(getattr(self, name))
-                raise PosewrightError(f"unknown {name} '{word}'", fix=did_you_mean(word.lower(), known))
-        if self.accumulate < 1:
-            raise PosewrightError(f"accumulate must be at least 1, not {self.accumulate}")
-        for name in ("epochs", "batch_size", "init_epoch", "threads", "seed"):
-            if getattr(self, name) < 0:
-                raise PosewrightError(f"{name} must not be below 0, and is {getattr(self, name)}")
-        if self.epochs and self.init_epoch >= self.epochs:
-            raise PosewrightError(f"init_epoch {self.init_epoch} leaves nothing of {self.epochs} epochs")
-        if self.workers < -1:
-            raise PosewrightError(f"workers must not be below -1, and is {self.workers}")
-        for name in ("sigma", "lr", "threshold", "margin", "huber_delta", "lr_power", "checkpoint_minutes"):
-            if not getattr(self, name) > 0:
-                raise PosewrightError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("weight_decay", "clip", "patience", "devices", "nodes", "hard_keypoints"):
-            if getattr(self, name) < 0:
-                raise PosewrightError(f"{name} must not be below 0")
-        if not 0 < self.val_share < 1:
-            raise PosewrightError(f"val_share must lie between 0 and 1, not {self.val_share}")
-        if not 0 <= self.ema < 1 or not 0 <= self.warmup < 1:
-            raise PosewrightError("ema and warmup must lie in 0..1, below 1")
-        self._check_repertoire()
+        super().__post_init__()
+        self.require_above_0("sigma", "threshold", "margin", "huber_delta")
+        self.require_not_below_0("hard_keypoints")
+        if any(w < 0 for w in self.stage_weights) or (self.stage_weights and not any(self.stage_weights)):
+            raise PosewrightError("stage_weights must not be below 0, nor all be 0")
         if self.teacher is None and (self.unlabelled or self.distill != DistillConfig()):
             name = "unlabelled" if self.unlabelled else "distill"
             raise PosewrightError(f"{name} says nothing without a teacher", fix="Add --teacher MODEL")
-        self.size  # noqa: B018  raises where the text is no size
-
-    def _check_repertoire(self) -> None:
-        """Raise where settings of loss, optimiser and schedule contradict each other, or would go unheeded."""
-        for name, (chooser, choices) in BELONGS.items():
-            default = type(self).__dataclass_fields__[name].default
-            if getattr(self, name) != default and getattr(self, chooser) not in choices:
-                raise PosewrightError(
-                    f"{name} belongs to {chooser} {' or '.join(choices)}, not to {getattr(self, chooser)}",
-                    fix=f"Leave it out, or use --{chooser} {choices[0]}",
-                )
-        if any(w < 0 for w in self.stage_weights) or (self.stage_weights and not any(self.stage_weights)):
-            raise PosewrightError("stage_weights must not be below 0, nor all be 0")
-        if self.momentum is not None and not 0 <= self.momentum < 1:
-            raise PosewrightError(f"momentum must lie in 0..1, below 1, not {self.momentum}")
-        if self.nesterov and self.momentum == 0:
-            raise PosewrightError("nesterov needs a momentum above 0")
-        if self.lr_final is not None and not 0 <= self.lr_final <= 1:
-            raise PosewrightError(f"lr_final is a share of the highest learning rate, 0..1, not {self.lr_final}")
-        if self.lr_final == 0 and self.schedule == "exponential":
-            raise PosewrightError("an exponential schedule never reaches 0", fix="Use --lr-final 0.001, say")
-        if self.schedule == "piecewise":
-            self._check_pieces()
-
-    def _check_pieces(self) -> None:
-        ends, factors = self.lr_milestones, self.lr_factors
-        if not ends or len(ends) != len(factors):
-            raise PosewrightError(
-                f"{len(ends)} lr_milestones, but {len(factors)} lr_factors", fix="Give one factor to each milestone"
-            )
-        if any(a >= b for a, b in zip((self.warmup, *ends), (*ends, 1.0))):
-            raise PosewrightError(
-                f"lr_milestones must rise, from above the warm-up's {self.warmup:g} to below 1, "
-                f"not {' '.join(map(str, ends))}"
-            )
-        if any(f < 0 for f in factors):
-            raise PosewrightError("lr_factors must not be below 0")
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the crop in pixels; 256 x 256 as long as nothing else is settled."""
-        return crop_size(INPUT_SIZE if self.input_size == AUTO else self.input_size)
-
-    def differing(self, other: TrainConfig) -> list[str]:
-        """Names of the settings that somebody gave here, and that are something else there."""
-        plain, names = TrainConfig(), [f.name for f in dataclasses.fields(TrainConfig)]
-        return [n for n in names if getattr(self, n) not in (getattr(plain, n), getattr(other, n))]
-
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, d: Mapping[str, Any]) -> TrainConfig:
-        """Read what :meth:`to_dict` wrote, also by way of YAML or JSON; unknown settings are refused."""
-        return settings_from(cls, d)
-
-    def save(self, path: Path) -> None:
-        """Write the settings as YAML."""
-        write_settings(self, path)
-
-    @classmethod
-    def load(cls, path: Path) -> TrainConfig:
-        """Read a YAML file of settings.
-
-        Raises:
-            PosewrightError: where it is missing, is not YAML, or holds settings that are unknown or cannot be used.
-        """
-        return read_settings(cls, path)

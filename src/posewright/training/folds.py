@@ -24,7 +24,7 @@ from posewright.models.devices import choose_device
 from posewright.models.presets import build_net
 from posewright.runtime import Predictor, load
 from posewright.training.accumulation import steps_per_epoch
-from posewright.training.config import NONE, TrainConfig
+from posewright.training.config import TrainConfig
 from posewright.training.dataset import CropDataset, collate
 from posewright.training.fit import CHECKPOINT, LAST, MODEL, fit
 from posewright.training.nets import net_settings

@@ -14,10 +14,11 @@ from posewright.errors import PosewrightError
 from posewright.media.sources import folder_pictures
 from posewright.models.overrides import as_overrides, net_overrides
 from posewright.models.presets import FAMILIES, family_of, preset
-from posewright.training.config import AUTO, INPUT_SIZE, NONE, TrainConfig
+from posewright.training.config import TrainConfig
 from posewright.training.losses import activation_for
 from posewright.training.nets import net_settings
 from posewright.training.ranks import find_place
+from posewright.training.run_config import AUTO, INPUT_SIZE, NONE
 from posewright.training.start import Start, find_start, free_start
 
 SMALL = 1000

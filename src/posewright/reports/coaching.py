@@ -1,0 +1,116 @@
+"""What ``posewright coach`` shows: both motions side by side, the likeness over time, and which limb differed for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posewright.media.drawing import DARK, PAPER, draw_keypoints, put_text
+from posewright.metrics.coaching import Moment
+from posewright.reports.plots import COLOURS, _dress, _figure, _save
+from posewright.tracking.motion import Motion
+
+Picture = NDArray[np.uint8]
+
+HEIGHT = 480
+"""Of both pictures, in pixels."""
+STRIP = 30
+"""Height of a line of text below them."""
+LINES = 4
+MARGIN = 1.3
+"""Of a motion without pictures, around all of its keypoints."""
+
+
+def moment_record(moment: Moment) -> dict[str, Any]:
+    """One JSON-ready record."""
+    there = moment.reference >= 0
+    return {
+        "time": round(moment.time, 6),
+        "reference_time": round(moment.reference_time, 6) if there else None,
+        "oks": round(moment.oks, 6) if there else None,
+        "feedback": list(moment.feedback),
+    }
+
+
+def advice_rows(moments: Sequence[Moment]) -> list[dict[str, Any]]:
+    """What was to be changed, how long and when it was worst."""
+    seconds: dict[str, float] = {}
+    worst: dict[str, tuple[float, float]] = {}
+    for before, moment in zip([*moments[:1], *moments], moments):
+        for words in moment.feedback:
+            seconds[words] = seconds.get(words, 0.0) + moment.time - before.time
+            worst[words] = min(worst.get(words, (2.0, 0.0)), (moment.oks, moment.time))
+    order = sorted(seconds, key=lambda words: -seconds[words])
+    return [
+        {"what to change": words, "seconds": f"{seconds[words]:.1f}", "worst at": f"{worst[words][1]:.1f} s"}
+        for words in order
+    ]
+
+
+def likeness_chart(moments: Sequence[Moment], path: str | Path) -> Path:
+    """Draw OKS over time; return the path."""
+    figure = _figure(7.2, 3.2)
+    axes = figure.add_subplot()
+    times, oks = np.array([m.time for m in moments]), np.array([m.oks for m in moments])
+    axes.plot(times, oks, color=COLOURS[0], lw=1.6)
+    told = np.array([bool(m.feedback) for m in moments])
+    axes.fill_between(times, 0, 1, where=told, color=COLOURS[1], alpha=0.15, lw=0, label="something to change")
+    axes.set_ylim(0, 1.02)
+    if told.any():
+        axes.legend(frameon=False, loc="lower right")
+    _dress(axes, "likeness of the poses (OKS after alignment)", "seconds")
+    return _save(figure, path)
+
+
+class Canvas:
+    """The frames of a motion, scaled to one height: its video's, or its poses alone on a plain ground.
+
+    Args:
+        motion: to show.
+        frames: its pictures in order, for one that has them.
+    """
+
+    def __init__(self, motion: Motion, frames: Iterator[Picture] | None) -> None:
+        self.motion, self._frames, self._at = motion, frames, -1
+        self._picture: Picture | None = None
+        known = motion.xy[np.isfinite(motion.xy).all(2)]
+        low, high = known.min(0), known.max(0)
+        self._low = (low + high) / 2 - (high - low) * MARGIN / 2
+        self._factor = HEIGHT / max(float((high - low)[1]) * MARGIN, 1.0)
+        self._width = max(int(float((high - low)[0]) * MARGIN * self._factor), HEIGHT // 3)
+
+    def at(self, index: int) -> Picture:
+        """The motion's frame of that number with its pose; one with pictures never goes back, but stays where it was."""
+        import cv2
+
+        if self._frames is not None:
+            index = max(index, self._at)
+        pose = self.motion.xy[index]
+        if self._frames is None:
+            picture = np.full((HEIGHT, self._width, 3), DARK, np.uint8)
+            pose = (pose - self._low) * self._factor
+        else:
+            while self._at < index:
+                self._picture, self._at = next(self._frames), self._at + 1
+            assert self._picture is not None
+            factor = HEIGHT / self._picture.shape[0]
+            size = (max(1, round(self._picture.shape[1] * factor)), HEIGHT)
+            picture = np.ascontiguousarray(cv2.resize(self._picture, size, interpolation=cv2.INTER_AREA))
+            pose = pose * factor
+        return draw_keypoints(picture, np.nan_to_num(pose), np.isfinite(pose).all(1), self.motion.skeleton)
+
+
+def side_by_side(moment: Moment, reference: Canvas, source: Canvas, index: int) -> Picture:
+    """One frame: the reference's moment, the source's frame, and below what to change."""
+    there = moment.reference >= 0
+    shown = int(np.abs(reference.motion.times - moment.reference_time).argmin()) if there else 0
+    pictures = np.hstack([reference.at(shown), source.at(index)])
+    below = np.full((STRIP * LINES, pictures.shape[1], 3), DARK, np.uint8)
+    likeness = f"OKS {moment.oks:.2f}" if there else "no pose"
+    for row, words in enumerate([likeness, *moment.feedback[: LINES - 1]]):
+        put_text(below, words, (10, STRIP * row + 21), 0.6, PAPER)
+    return np.vstack([pictures, below])
