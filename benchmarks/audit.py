@@ -3,14 +3,15 @@
 ``python benchmarks/audit.py --model body`` plants 200 exchanges of left and right and 200 shifted keypoints in a copy of
 LSP-extended, audits the copy, and prints how many of the first objects of the list are planted ones. Only those count: what is
 wrong with the labels as they were published lowers the figure. ``body`` was trained on all but the last 500 pictures of the set
-as published (without the planted errors), so that its figures are a little better than those of a model that never saw it;
-``--folds 2 --minutes 5`` trains such models instead. ``--train`` adds what a small net gains when it is trained on the
-corrected or the down-weighted copy instead. Data: ``POSEWRIGHT_DATA``, or ``../shared/data`` beside the checkout.
+as published (without the planted errors), so that its figures are better than those of a model that never saw it; the figure
+for those 500 alone is printed too. ``--folds 2 --minutes 20`` trains models that never saw what they judge. ``--train`` adds
+what a small net gains when it is trained on the corrected or the down-weighted copy instead. Data:
+``POSEWRIGHT_DATA``, or ``../shared/data`` beside the checkout.
 
 An exchange: all left-right pairs of an object (one in two), or only the arms or only the legs (one in four each), where
 both sides of at least two of the pairs are labelled. A shift: one keypoint moved in a random direction by 0.3 to 1.0 of the
-longer side of its object's box (``--scale torso``: of its torso), within the picture. Boxes are made of the spoilt keypoints
-again, as the reader makes them of a file.
+longer side of its object's box, about one to three torsos (``--scale torso``: of its torso), within the picture. Boxes are
+made of the spoilt keypoints again, as the reader makes them of a file.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ by itself and follows it with the model named. For each filter:
 - back: mean seconds from when it could be seen again (or was elsewhere) until the box's overlap was 0.5;
 - false: share of the frames without a hand on which one was reported.
 
+Last, how often a hand is reported in scenes that have none.
+
 Clips are kept in the output folder and drawn again only where they are missing.
 """
 
@@ -36,7 +38,7 @@ from posewright.files import write_text
 from posewright.geometry import keypoints_box
 from posewright.media.sources import video_frames
 from posewright.metrics.steadiness import following, jitter, lag, steady
-from posewright.synthetic import make_hand_video
+from posewright.synthetic import make_hand_video, render_hand
 from posewright.synthetic.motion import DRILLS
 from posewright.tracking import FILTERS
 from posewright.tracking.box import overlap
@@ -45,6 +47,7 @@ from posewright.tracking.smoothing import FixedLag
 
 WRIST, MIDDLE = 0, 9
 SLIDE = 256
+EMPTY_FRAMES = 15
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class Args:
     """Length of each clip."""
     noise: float = 8.0
     """Standard deviation of the camera's noise, in grey levels."""
+    empty: int = 100
+    """Scenes without a hand, of clutter and things that resemble one, that are watched for half a second each."""
     threads: int | None = None
     """Threads of the model."""
 
@@ -182,6 +187,22 @@ def measure(clip: Clip, reported: np.ndarray, times: np.ndarray, drill: str) -> 
     }
 
 
+def false_alarms(args: Args, model: posewright.Predictor) -> tuple[float, int]:
+    """Share of the frames of scenes without a hand on which one was reported, and in how many scenes any was."""
+    rng, reports = np.random.default_rng(1), []
+    with progress_bar("watching empty scenes", args.empty) as advance:
+        for index in range(args.empty):
+            scene = render_hand(90_000, index, (640, 480), empty_share=1.0).image
+            follower = Follower(model)
+            mine = []
+            for i in range(EMPTY_FRAMES):
+                noise = np.rint(args.noise * rng.standard_normal(scene.shape, np.float32))
+                mine.append(len(follower.step(np.clip(scene + noise, 0, 255).astype(np.uint8), i / 30)) > 0)
+            reports.append(mine)
+            advance(1)
+    return float(np.mean(reports)), int(np.any(reports, axis=1).sum())
+
+
 def main(args: Args) -> None:
     model = posewright.load(args.model, threads=args.threads)
     all_clips = clips(args)
@@ -205,6 +226,9 @@ def main(args: Args) -> None:
                     name, *(shown(mine, key) for key in ("jitter", "lag", "PCK@0.2", "lost", "back", "false"))
                 )
             console.print(table)
+    if args.empty:
+        share, scenes = false_alarms(args, model)
+        print(f"{share:.4f} of the frames of {args.empty} scenes without a hand had one reported, in {scenes} scenes.")
     print(args.output / "results.json")
 
 

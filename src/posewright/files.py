@@ -6,16 +6,20 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from posewright.errors import PosewrightError
 
 
+class NotWritten(PosewrightError):
+    """A place could not be written, or not any longer."""
+
+
 def _raise_if_full(error: OSError, path: Path) -> None:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        raise PosewrightError("no space left on the device", file=path, fix="Free some, or write elsewhere") from None
+        raise NotWritten("no space left on the device", file=path, fix="Free some, or write elsewhere") from None
 
 
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -64,11 +68,48 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         _raise_if_full(error, path)
         if error.filename in (str(path.parent), str(temporary), str(path), None):
-            raise PosewrightError(f"cannot be written: {error.strerror or error}", file=path) from None
+            raise NotWritten(f"cannot be written: {error.strerror or error}", file=path) from None
         raise
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def partial_path(path: Path) -> Path:
+    """Where a file lies while it is not complete: ``clip.jsonl`` as ``clip.partial.jsonl``."""
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
+
+
+@contextmanager
+def partial_file(path: str | Path, keep: Callable[[BaseException], bool]) -> Iterator[Path]:
+    """Yield :func:`partial_path` of ``path``; rename it to ``path`` when the block ends well.
+
+    For what takes long and cannot be made again: unlike in :func:`whole_file` the file lies there under a name that can be
+    seen, also where the machine dies, so that it has to be of use at any time.
+
+    Args:
+        keep: whether the file stays under its partial name where the block ends with this; it is removed otherwise, and
+            where it is empty.
+
+    Raises:
+        NotWritten: where the disk is full or the place cannot be written.
+    """
+    path = Path(path)
+    partial = partial_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(b"")
+        yield partial
+        partial.replace(path)
+    except BaseException as error:
+        if partial.is_file() and (not keep(error) or partial.stat().st_size == 0):
+            partial.unlink()
+        if not isinstance(error, OSError):
+            raise
+        _raise_if_full(error, path)
+        if error.filename in (str(path.parent), str(partial), str(path), None):
+            raise NotWritten(f"cannot be written: {error.strerror or error}", file=path) from None
+        raise
 
 
 @contextmanager

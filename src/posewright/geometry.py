@@ -47,6 +47,19 @@ def expand_box(box: ArrayLike, margin: float, aspect: float) -> Array:
     return np.array([cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2])
 
 
+def intersections(a: Array, b: Array) -> Array:
+    """``[N, M]`` areas that boxes ``[N, 4]`` and ``[M, 4]`` share."""
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    return np.asarray(np.maximum(high - low, 0).prod(-1))
+
+
+def overlaps(a: Array, b: Array) -> Array:
+    """``[N, M]`` intersection over union of boxes ``[N, 4]`` and ``[M, 4]`` (x0, y0, x1, y1)."""
+    inside = intersections(a, b)
+    both = (a[:, 2:] - a[:, :2]).prod(-1)[:, None] + (b[:, 2:] - b[:, :2]).prod(-1)[None] - inside
+    return np.asarray(inside / np.maximum(both, 1e-9))
+
+
 def cell_to_input(cell: ArrayLike, stride: int) -> Array:
     """Heatmap coordinates (cells) to input-crop pixels: ``x = stride * cell + (stride - 1) / 2``."""
     return np.asarray(cell, float) * stride + (stride - 1) / 2

@@ -153,3 +153,12 @@ def test_missing_pictures(tmp_path):
     assert len(left_out) == 2
     with pytest.raises(PosewrightError, match=r"2 of 2 pictures are missing"):
         a.subset([1, 3]).require_pictures(left_out.append)
+
+
+def test_boxes_of_places_beyond_all_numbers(recwarn):
+    """Damaged files hold any number; the table of objects refuses what comes of it."""
+    points = np.array([[[1e308, 1, 2], [1.7e308, 2, 2]], [[5, 5, 2], [15, 5, 2]]])
+    boxes = boxes_from_keypoints(points)
+    assert not np.isfinite(boxes[0]).all()
+    assert boxes[1].tolist() == [4, 4.5, 16, 5.5]
+    assert not recwarn.list

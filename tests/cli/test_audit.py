@@ -18,7 +18,7 @@ from posewright.geometry import CropRule
 from posewright.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from posewright.models.presets import build_net, preset
 from posewright.training import folds as folds_module
-from posewright.training.fit import CHECKPOINT, LAST
+from posewright.training.fit import CHECKPOINT, LAST, fit
 from posewright.training.task import KeypointTask
 
 
@@ -59,22 +59,24 @@ def audit(place, discs, *more: str) -> int:
 def test_files_table_and_next_command(place, discs, capsys):
     before = (place / "labels.json").read_bytes()
     net = str(place / "net.safetensors")
-    copies = ("--fix", str(place / "fixed.json"), "--weigh", str(place / "weighed.json"), "--level", "0.2")
+    copies = ("--fix", str(place / "fixed.json"), "--weigh", str(place / "weighed.json"), "--level", "0.15")
     assert audit(place, discs, "--model", net, *copies) == 0
     said = capsys.readouterr().out
     assert f"Next: posewright train --data {place}/fixed.json" in said
-    assert "corrected where at least 20% sure: " in said
+    assert "corrected where at least 15% sure: " in said
     with (place / "out" / "audit.csv").open() as file:
         rows = list(csv.DictReader(file))
     # Left is left on all the others: their shape alone tells, whatever a net says that was never trained.
-    first = [r for r in rows if r["rank"] == "1"]
-    assert {(r["picture"], r["object"], r["kind"]) for r in first} == {(discs.images[4].path, "0", "swap")}
+    first = rows[:2]
+    assert {(r["rank"], r["picture"], r["object"], r["kind"]) for r in first} == {("1", "004.png", "0", "swap")}
+    assert {r["picture"] for r in rows if r["rank"] == "1"} == {"004.png"}
     assert [r["keypoint"] for r in first] == ["left_disc", "right_disc"]
     left, right = ((float(r["label_x"]), float(r["label_y"])) for r in first)
     assert [(float(r["proposed_x"]), float(r["proposed_y"])) for r in first] == [right, left]
     np.testing.assert_allclose([left, right], discs.keypoints[4, [1, 0], :2], atol=0.01)
     probability = float(first[0]["probability"])
-    assert probability > 0.3
+    assert probability > 0.15
+    assert all(float(r["probability"]) < probability / 2 for r in rows if r["rank"] != "1")
     assert (place / "out" / "worst.png").stat().st_size > 5000
     assert "exchanged" in (place / "out" / "audit.html").read_text()
     fixed, weighed = (read_annotations(place / name) for name in ("fixed.json", "weighed.json"))
@@ -148,18 +150,17 @@ def test_a_single_video_is_parted_in_stretches(tmp_path):
     assert set(parts.tolist()) == {0, 1, 2}
 
 
-def test_a_run_that_was_broken_off_goes_on_where_it_was(tmp_path, capsys, monkeypatch):
-    """The second net loses power in its third epoch: the same call trains what was left, to the very same weights."""
+def test_a_run_that_was_broken_off_goes_on_where_it_was(tmp_path, monkeypatch):
+    """The first net loses power in its third epoch: the same call trains what was left, to the very same weights."""
     labels = draw_discs(tmp_path, count=20, size=64)
-    config = small_run(epochs=3)
 
-    def nets(folder):
-        plan = folds_module.plan_folds(labels, tmp_path / folder, folds=2, config=config, device="cpu")
-        plan.train()
-        return [load_checkpoint(tmp_path / folder / f"fold{n}" / CHECKPOINT).net.state_dict() for n in range(2)]
+    def plan():
+        return folds_module.plan_folds(labels, tmp_path / "nets", folds=2, config=small_run(epochs=3), device="cpu")
 
-    whole = nets("whole")
-    losses, done = KeypointTask.losses, []
+    def weights(folder):
+        return load_checkpoint(folder / CHECKPOINT).net.state_dict()
+
+    losses, done, stop = KeypointTask.losses, [], 0
 
     def counted(self, batch):
         done.append(1)
@@ -167,24 +168,20 @@ def test_a_run_that_was_broken_off_goes_on_where_it_was(tmp_path, capsys, monkey
             raise RuntimeError("no power")
         return losses(self, batch)
 
+    first = plan()
     monkeypatch.setattr(KeypointTask, "losses", counted)
-    stop = 0
-    nets("counted")
+    fit(replace(first.config, output=str(tmp_path / "whole")), first._without(0))
     all_steps, stop = len(done), len(done) - 1
     done.clear()
     with pytest.raises(RuntimeError, match="no power"):
-        nets("broken")
-    assert (tmp_path / "broken/fold1" / LAST).is_file()
-    assert not (tmp_path / "broken/fold1" / CHECKPOINT).exists()
-    kept = (tmp_path / "broken/fold0/model.onnx").stat().st_mtime_ns
+        first.train()
+    broken = tmp_path / "nets/fold0"
+    assert (broken / LAST).is_file()
+    assert not (broken / CHECKPOINT).exists()
+    again, stop, left = plan(), 0, []
     done.clear()
-    stop = 0
-    capsys.readouterr()
-    resumed = nets("broken")
-    said = capsys.readouterr().out
-    assert "net 1 of 2" not in said
-    assert "net 2 of 2" in said
-    assert len(done) < all_steps / 2
-    assert (tmp_path / "broken/fold0/model.onnx").stat().st_mtime_ns == kept
-    for one, other in zip(whole, resumed, strict=True):
-        assert all(torch.equal(one[name], other[name]) for name in one)
+    again.train(lambda line: left.append((line, len(done))))
+    assert [line for line, _ in left] == ["net 1 of 2:", "net 2 of 2:"]
+    assert 0 < left[1][1] <= all_steps / 2
+    one, other = weights(tmp_path / "whole"), weights(broken)
+    assert all(torch.equal(one[name], other[name]) for name in one)

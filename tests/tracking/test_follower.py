@@ -41,7 +41,7 @@ def test_an_object_anywhere_is_found_and_then_costs_one_crop_a_frame(place):
     assert all(len(p) == 1 for p in found[-4:])
     before = model.crops
     more = run(follower, model, [place] * 10, 12)
-    assert model.crops == before + 10
+    assert before + 10 <= model.crops <= before + 11, "one more each half second, to make sure"
     assert error(more[-1], place) < 1.0 and more[-1].track_id.tolist() == [0]
 
 
@@ -49,7 +49,7 @@ def test_a_first_box_is_looked_at_first():
     model = Shown(hand(150, 330))
     follower = Follower(model, FollowConfig(search=False), box=keypoints_box(np.c_[hand(150, 330), np.ones(21)], 1.2))
     found = run(follower, model, REST)
-    assert model.crops == 20 and all(len(p) for p in found[1:])
+    assert model.crops == 20 and all(len(p) for p in found[1:]), "nothing but its own crop without the search"
     nowhere = Follower(model, FollowConfig(search=False), box=(500, 20, 600, 120))
     assert not any(len(p) for p in run(nowhere, model, REST))
 
@@ -108,6 +108,25 @@ def test_a_pose_that_flickers_over_a_background_is_not_followed():
     follower = Follower(model, box=(100, 100, 250, 250))
     found = [follower.step(PICTURE, i / FPS) for i in range(40)]
     assert sum(map(len, found)) == 0
+
+
+def test_what_a_second_look_does_not_see_is_dropped():
+    """Firm in its first crop and something else in the mirror: a background that the model takes for the object."""
+
+    class Imagines(Shown):
+        def _one(self, boxes, maps):
+            poses = super()._one(boxes, maps)
+            mirrored = maps is not None and maps[0].mirrored
+            poses.xy = np.stack([hand(320 + 40 * mirrored, 240)] * len(boxes))
+            poses.score[:], poses.presence[:] = 0.8, 0.9
+            return poses
+
+    model = Imagines()
+    follower = Follower(model)
+    assert not any(len(follower.step(PICTURE, i / FPS)) for i in range(20))
+    boxed = Follower(model, box=(260, 180, 380, 300))
+    found = [len(boxed.step(PICTURE, i / FPS)) for i in range(60)]
+    assert sum(found) <= 32 and not any(found[-20:])
 
 
 def test_a_search_spreads_over_frames_and_covers_the_picture():

@@ -20,6 +20,7 @@ from posewright.training.data import loaders
 from posewright.training.dataset import DRAWN, EMPTY, IGNORED
 from posewright.training.losses import LOSSES, HeatmapLoss, adaptive_wing, huber
 from posewright.training.nets import net_settings
+from posewright.training.run_config import OPTIMISERS
 from posewright.training.task import KeypointTask
 
 TINY = TrainConfig(

@@ -16,6 +16,8 @@ from posewright.cli import main
 from posewright.errors import PosewrightError
 from posewright.training.config import TrainConfig
 from posewright.training.optimisers import OPTIMISERS, SCHEDULES, build_optimiser, learning_rate_factor
+from posewright.training.run_config import OPTIMISERS as OPTIMISER_NAMES
+from posewright.training.run_config import SCHEDULES as SCHEDULE_NAMES
 from posewright.training.trainer import choose_precision, trainer_for
 
 CONFIG = TrainConfig(warmup=0.1)

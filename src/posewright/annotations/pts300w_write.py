@@ -63,7 +63,7 @@ def write(annotations: Annotations, target: Path) -> list[Path]:
     """
     check_fresh(target)
     refuse_frames(annotations, "300-W")
-    faces = annotations.objects(annotations.labelled.all(1))
+    faces = annotations.objects(np.flatnonzero(annotations.labelled.all(1)))
     if not len(faces):
         what = "has no object with all keypoints, and .pts files know no others"
         raise PosewrightError(what, file=annotations.source or None, fix="Write another format")

@@ -395,6 +395,6 @@ def boxes_from_keypoints(keypoints: Column, margin: float = BOX_MARGIN) -> Colum
     low = np.where(labelled, points[..., :2], np.inf).min(1, initial=np.inf)
     high = np.where(labelled, points[..., :2], -np.inf).max(1, initial=-np.inf)
     low[~labelled.any((1, 2))] = np.nan
-    with np.errstate(invalid="ignore"):  # an infinite keypoint gives no finite box, which is the truth
+    with np.errstate(over="ignore", invalid="ignore"):  # a keypoint at infinity gives no finite box, which is the truth
         centre, half = (low + high) / 2, np.maximum((high - low) * margin, 1.0) / 2
         return np.concatenate([centre - half, centre + half], 1)

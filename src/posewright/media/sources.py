@@ -1,17 +1,21 @@
-"""What a command takes for pictures: files, folders, patterns and videos, read one frame at a time."""
+"""What a command takes for pictures: files, folders, patterns, videos, cameras, streams; read one frame at a time."""
 
 from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError
+from posewright.media.decoding import decoded, frame_picture
+from posewright.media.intake import ADDRESS, PIPED_RATE, Capture, Intake
 from posewright.media.pictures import ENDINGS, read_picture
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
@@ -24,8 +28,9 @@ class Frame:
 
     Attributes:
         image: ``uint8 [H, W, 3]`` RGB, the right way up.
-        path: the picture's or the video's file.
-        frame: number of the frame in a video, counted from 0; None for a picture.
+        path: the picture's or the video's file; the name of what is no file.
+        frame: number of the frame in a video, counted from 0; None for a picture. Frames that come too late from a live
+            source are counted, too.
         time: seconds from the video's first frame; None for a picture.
     """
 
@@ -37,33 +42,65 @@ class Frame:
 
 @dataclass(frozen=True)
 class Source:
-    """One thing a person named: a picture, a folder of pictures or a video.
+    """One thing a person named: a picture, a folder of pictures, a video, or something that is no file.
 
     Attributes:
         name: for the files made from it; no two sources of one call share it.
-        kind: "picture", "folder" or "video".
-        path: the file or folder.
-        pictures: the picture files, in order; empty for a video.
+        kind: "picture", "folder", "video", "camera", "stream" or "pipe".
+        path: the file or folder; of the others the name.
+        pictures: the picture files, in order; empty for anything else.
+        address: of a stream; the number of a camera.
+        capture: what is asked of what is no file.
+        paced: show a video file, or what is piped in, as if it happened now: no faster than it is, late frames are
+            dropped.
     """
 
     name: str
     kind: str
     path: Path
     pictures: tuple[Path, ...] = ()
+    address: str = ""
+    capture: Capture = Capture()
+    paced: bool = False
 
     @property
     def count(self) -> int:
-        """How many frames it has; for a video as many as its header says, 0 where it does not say."""
-        return len(self.pictures) if self.kind != "video" else video_info(self.path).frames
+        """How many frames it has; for a video as many as its header says, 0 where nobody says."""
+        return video_info(self.path).frames if self.kind == "video" else len(self.pictures)
 
-    def frames(self, bad: Callable[[PosewrightError], None] | None = None) -> Iterator[Frame]:
+    @property
+    def moving(self) -> bool:
+        """Whether its frames follow each other in time."""
+        return self.kind not in ("picture", "folder")
+
+    @property
+    def endless(self) -> bool:
+        """Whether it goes on until somebody ends it."""
+        return self.kind == "camera" or (self.kind == "stream" and not _is_video(urlsplit(self.address).path))
+
+    @property
+    def live(self) -> bool:
+        """Whether it does not wait: what is not taken in time is gone."""
+        return self.endless or self.paced
+
+    @property
+    def rate(self) -> float:
+        """Frames a second on average, as far as that is known beforehand."""
+        return video_info(self.path).rate if self.kind == "video" else self.capture.rate or PIPED_RATE
+
+    def frames(
+        self, bad: Callable[[PosewrightError], None] | None = None, intake: Intake | None = None
+    ) -> Iterator[Frame]:
         """Read it, one frame at a time.
 
         Args:
             bad: is handed the error of each file that cannot be read, which is then left out; raised where None.
+            intake: counts damaged frames of a video, which are then left out; they are an error where None.
         """
-        if self.kind == "video":
-            yield from _skipping(video_frames(self.path), bad)
+        intake = intake or (Intake() if self.kind != "video" else None)
+        if self.moving:
+            frames = _skipping(self._moving_frames(intake), bad)
+            yield from _paced(frames, intake or Intake()) if self.paced else frames
         for path in self.pictures:
             try:
                 image = read_picture(path)
@@ -73,6 +110,23 @@ class Source:
                 bad(error)
                 continue
             yield Frame(image, path)
+
+
+    def _moving_frames(self, intake: Intake | None) -> Iterator[Frame]:
+        if self.kind == "video" or intake is None:
+            yield from video_frames(self.path, intake)
+        elif self.kind == "camera":
+            from posewright.media.camera import camera_frames
+
+            yield from camera_frames(int(self.address), self.path, self.capture, intake)
+        elif self.kind == "stream":
+            from posewright.media.stream import stream_frames
+
+            yield from stream_frames(self.address, self.path, self.capture, intake, self.endless)
+        else:
+            from posewright.media.piped import piped_frames
+
+            yield from piped_frames(self.path, self.capture, intake)
 
 
 def folder_pictures(folder: str | Path, option: str) -> list[Path]:
@@ -90,28 +144,62 @@ def folder_pictures(folder: str | Path, option: str) -> list[Path]:
     return list(find_sources([folder])[0].pictures)
 
 
-def find_sources(specs: Sequence[str | Path], exclude: Path | None = None) -> list[Source]:
+def find_sources(
+    specs: Sequence[str | Path], exclude: Path | None = None, capture: Capture | None = None, paced: bool = False
+) -> list[Source]:
     """What the arguments of a command stand for.
 
     Args:
         specs: picture and video files, folders (with their subfolders, sorted by path), and patterns such as
             ``"shots/*.png"``, of which each match counts as if it had been named.
         exclude: a folder whose pictures are left out: where results are written to.
+        capture: take a number for a camera, an address for a stream and ``-`` for what is piped in, and ask this of
+            them; they count as names of files where None. A file of that name comes first.
+        paced: see :class:`Source`.
 
     Raises:
         PosewrightError: where something does not exist, a pattern matches nothing, or a folder holds no picture.
     """
     taken: set[str] = set()
     sources = []
-    for path in (path for spec in specs for path in _expanded(spec)):
+    for path in (path for spec in specs for path in ([spec] if _no_file(spec, capture) else _expanded(spec))):
+        if isinstance(path, str):
+            assert capture is not None
+            sources.append(_live_source(path, capture, paced, taken))
+            continue
         name = _free_name(path.resolve().stem if path.is_file() else path.resolve().name, taken)
         if path.is_dir():
             sources.append(Source(name, "folder", path, tuple(_pictures_in(path, exclude))))
-        elif path.suffix.lower() in VIDEO_ENDINGS:
-            sources.append(Source(name, "video", path))
+        elif _is_video(path.name):
+            sources.append(Source(name, "video", path, paced=paced))
         else:
             sources.append(Source(name, "picture", path, (path,)))
     return sources
+
+
+def _no_file(spec: str | Path, capture: Capture | None) -> bool:
+    if capture is None or not isinstance(spec, str) or Path(spec).exists():
+        return False
+    return spec == "-" or (spec.isascii() and spec.isdigit()) or ADDRESS.fullmatch(spec) is not None
+
+
+def _live_source(spec: str, capture: Capture, paced: bool, taken: set[str]) -> Source:
+    if spec == "-":
+        name = _free_name("stdin", taken)
+        return Source(name, "pipe", Path(name), capture=capture, paced=paced)
+    if spec.isdigit():
+        name = _free_name(f"camera{int(spec)}", taken)
+        return Source(name, "camera", Path(name), address=spec, capture=capture)
+    parts = urlsplit(spec)
+    # Of the address only what holds no password and is fit to be a file's name.
+    words = f"{parts.hostname or ''} {PurePosixPath(parts.path).stem}"
+    plain = "-".join("".join(c if c.isalnum() or c in "._" else " " for c in words).split()).strip(".")
+    name = _free_name(plain[:80] or "stream", taken)
+    return Source(name, "stream", Path(name), address=spec, capture=capture)
+
+
+def _is_video(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in VIDEO_ENDINGS
 
 
 def _expanded(spec: str | Path) -> list[Path]:
@@ -150,7 +238,7 @@ def _pictures_in(folder: Path, exclude: Path | None) -> list[Path]:
             continue
         if path.suffix.lower() in ENDINGS:
             pictures.append(path)
-        videos += path.suffix.lower() in VIDEO_ENDINGS
+        videos += _is_video(path.name)
     if not pictures:
         what = f"holds no pictures, but {videos} videos" if videos else "holds no pictures"
         raise PosewrightError(what, file=folder, fix="Name the videos themselves" if videos else None)
@@ -185,8 +273,11 @@ def video_info(path: str | Path) -> VideoInfo:
         return VideoInfo(int(stream.frames or 0), rate)
 
 
-def video_frames(path: str | Path) -> Iterator[Frame]:
+def video_frames(path: str | Path, intake: Intake | None = None) -> Iterator[Frame]:
     """Decode a video, one frame at a time, turned as its file says, with each frame's own time.
+
+    Args:
+        intake: counts damaged frames, which are then left out; the first one is an error where None.
 
     Raises:
         PosewrightError: where it is missing, no video, damaged, or ends before its header says it does.
@@ -199,7 +290,7 @@ def video_frames(path: str | Path) -> Iterator[Frame]:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         try:
-            for frame in container.decode(stream):
+            for frame in decoded(container, stream, intake):
                 seconds = frame.time if frame.time is not None else count / float(stream.average_rate or 25)
                 start = seconds if start is None else start
                 yield Frame(frame_picture(frame), path, count, max(0.0, seconds - start))
@@ -207,15 +298,11 @@ def video_frames(path: str | Path) -> Iterator[Frame]:
         except av.error.FFmpegError as error:
             raise PosewrightError(f"is damaged at frame {count}: {error.strerror}", file=path) from None
         # Some frames at either end may lie outside the edit list and are rightly left out.
-        if count < stream.frames - max(5, stream.frames // 50):
+        missing = stream.frames - count - (intake.damaged if intake else 0)
+        if missing > max(5, stream.frames // 50):
             raise PosewrightError(f"is cut short: it ends after {count} of {stream.frames} frames", file=path)
         if count == 0:
             raise PosewrightError("holds no frame", file=path)
-
-
-def frame_picture(frame: Any) -> NDArray[np.uint8]:
-    """A decoded ``av.VideoFrame`` as ``uint8 [H, W, 3]`` RGB, turned as its file says."""
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
 
 
 def open_video(path: str | Path) -> Any:
@@ -240,6 +327,16 @@ def open_video(path: str | Path) -> Any:
         container.close()
         raise PosewrightError("holds no video stream", file=path)
     return container
+
+
+def _paced(frames: Iterator[Frame], intake: Intake) -> Iterator[Frame]:
+    """Each frame not before its time has come."""
+    begin = None
+    for frame in frames:
+        begin = monotonic() if begin is None else begin
+        if intake.stopped.wait(max(0.0, begin + (frame.time or 0.0) - monotonic())):
+            return
+        yield frame
 
 
 def _skipping(frames: Iterator[Frame], bad: Callable[[PosewrightError], None] | None) -> Iterator[Frame]:

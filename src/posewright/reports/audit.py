@@ -63,9 +63,9 @@ def count_rows(audited: Audited) -> list[dict[str, Any]]:
 
 
 def top_rows(audited: Audited, count: int) -> list[dict[str, Any]]:
-    """The first findings, one row each."""
+    """The first findings by rank, one row each: all of one object stand together."""
     rows = []
-    for rank, f in list(zip(ranks(audited), audited.findings))[:count]:
+    for rank, f in sorted(zip(ranks(audited), audited.findings), key=lambda row: row[0])[:count]:
         picture, number = place(audited, f)
         row: dict[str, Any] = {"rank": rank, "picture": picture, "object": number, "kind": f.kind, "which": f.what}
         rows.append(row | {"score": f.score, "probability": f.probability})

@@ -23,7 +23,11 @@ FORMAT_VERSION = 1
 ENTRY = "posewright"
 """Key of the metadata entry."""
 
-KINDS = ("keypoints",)
+KINDS = {
+    "keypoints": ("keypoints", "presence", "heatmaps", "covariance", "visibility"),
+    "locator": ("boxes",),
+}
+"""What a model may be for, and the outputs that such a model file may have."""
 INPUT = "image"
 
 OUTPUTS = {
@@ -32,6 +36,7 @@ OUTPUTS = {
     "heatmaps": "float32 [B, S, K or K + 1, h, w]: the maps of all stages, a background map last",
     "covariance": "float32 [B, K, 3]: xx, xy, yy in square crop pixels",
     "visibility": "float32 [B, K] in 0..1",
+    "boxes": "float32 [B, N, 5]: x0, y0, x1, y1 in crop pixels and score, best first",
 }
 """Every output a model file may have, by name."""
 
@@ -59,6 +64,7 @@ class ModelInfo:
             keypoints.
         decoding: the rule that turned its maps into keypoints, see :func:`posewright.runtime.decode.decode`.
         score_curve: what made the peaks' heights calibrated scores; for who decodes the maps himself.
+        threshold: of a locator, the score from which a box is taken for an object unless somebody says otherwise.
     """
 
     skeleton: Skeleton
@@ -77,15 +83,21 @@ class ModelInfo:
     decoding: str = "gaussian"
     covariance_tail: float | None = None
     score_curve: ScoreCurve | None = None
+    threshold: float = 0.5
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise PosewrightError(f"model kind '{self.kind}' is not known here; this version runs {', '.join(KINDS)}")
-        unknown = [name for name in self.outputs if name not in OUTPUTS]
+        known = KINDS[self.kind]
+        unknown = [name for name in self.outputs if name not in known]
         if unknown:
-            raise PosewrightError(f"unknown output '{unknown[0]}'", fix=did_you_mean(unknown[0], OUTPUTS))
-        if not {"keypoints", "heatmaps"} & set(self.outputs):
+            raise PosewrightError(f"unknown output '{unknown[0]}'", fix=did_you_mean(unknown[0], known))
+        if self.kind == "locator" and "boxes" not in self.outputs:
+            raise PosewrightError("a locator's model file needs boxes among its outputs")
+        if self.kind == "keypoints" and not {"keypoints", "heatmaps"} & set(self.outputs):
             raise PosewrightError("a model file needs keypoints or heatmaps among its outputs")
+        if not 0 <= self.threshold <= 1:
+            raise PosewrightError(f"threshold must lie in 0..1, not {self.threshold}")
         if self.stride < 1 or any(side % self.stride for side in self.crop.size):
             raise PosewrightError(f"stride {self.stride} does not divide the input size {self.size_text}")
         if self.covariance_tail is not None and not self.covariance_tail > 0:
@@ -129,6 +141,7 @@ class ModelInfo:
                 "calibrated": self.calibrated,
                 "calibration": self.calibration,
                 "score_curve": None if self.score_curve is None else self.score_curve.to_dict(),
+                **({"threshold": self.threshold} if self.kind == "locator" else {}),
                 "training_data": list(self.training_data),
                 "metrics": {name: dict(figures) for name, figures in self.metrics.items()},
                 "terms": self.terms,
@@ -180,6 +193,7 @@ class ModelInfo:
                 str(d.get("decoding", "gaussian")),
                 None if d.get("covariance_tail") is None else float(d["covariance_tail"]),
                 None if curve is None else ScoreCurve.from_dict(curve, len(skeleton)),
+                float(d.get("threshold", 0.5)),
             )
             stated = (d["input_size"]["width"], d["input_size"]["height"])
         except PosewrightError as error:
@@ -234,6 +248,20 @@ def read_info(path: str | Path) -> ModelInfo:
         fix = "Make one with posewright export"
         raise PosewrightError("is an ONNX file, but not a posewright model file", file=path, fix=fix)
     return ModelInfo.from_json(entries[ENTRY], path)
+
+
+WRONG_KIND = {
+    "locator": ("is a locator, which finds boxes and no keypoints", "Give it to --locator, beside a keypoint model"),
+    "keypoints": ("finds keypoints, and is no locator", "Train one with posewright train-locator"),
+}
+"""By the kind that a model file is and should not be: what is wrong, and what to do."""
+
+
+def require_kind(info: ModelInfo, kind: str, file: str | Path) -> None:
+    """Raise a PosewrightError where a model file is of another kind than what it was given for."""
+    if info.kind != kind:
+        what, fix = WRONG_KIND[info.kind]
+        raise PosewrightError(what, file=file, fix=fix)
 
 
 def is_described(path: str | Path) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError, did_you_mean
-from posewright.runtime.modelfile import INPUT, ModelInfo, read_info
+from posewright.runtime.modelfile import INPUT, ModelInfo, read_info, require_kind
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,21 @@ class OnnxEngine:
         path: a model file.
         device: one of :data:`DEVICES`, or "auto" for CUDA where it works and the processor elsewhere.
         threads: processor threads for one call; onnxruntime's own choice where None.
+        kind: what the model has to be for.
 
     Raises:
-        PosewrightError: where the file is not a whole model file of posewright's, or the device is not there.
+        PosewrightError: where the file is not a whole model file of posewright's, is of another kind, or the device is not
+            there.
     """
 
-    def __init__(self, path: str | Path, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self, path: str | Path, device: str = "auto", threads: int | None = None, *, kind: str = "keypoints"
+    ) -> None:
         if threads is not None and threads < 1:
             raise PosewrightError(f"threads must be at least 1, not {threads}")
         self.path = Path(path)
         self.info: ModelInfo = read_info(self.path)
+        require_kind(self.info, kind, self.path)
         self.device, self._session = self._open(device, threads)
         self.batch = self._check()
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Protocol
 
 import numpy as np
@@ -50,8 +51,8 @@ class Mapped:
 
     Attributes:
         poses: as :meth:`Predictor.predict_batch` returns them.
-        maps: ``[N, K, h, w]``, the last stage's heat maps of each pose, without the background's; None of a model file
-            that has none.
+        maps: ``[N, K, h, w]``, the last stage's heat maps of each pose, without the background's, or those of all S
+            stages, ``[N, S, K, h, w]``, where asked for; None of a model file that has none.
         to_crop: the map from the picture to each pose's crop, in whose pixels cell ``i`` lies at
             ``stride * i + (stride - 1) / 2``.
     """
@@ -74,6 +75,8 @@ class Predictor:
         info: what the model file says about itself.
         skeleton: the K keypoints it finds.
         device: what it runs on.
+        prepare: what each crop, ``uint8 [H, W, 3]`` RGB, goes through before the net sees it; nothing where None.
+        spent: seconds since it was made, by part: "crop", cutting crops out, and "net", running the net on them.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -81,6 +84,8 @@ class Predictor:
         self.info: ModelInfo = engine.info
         self.skeleton: Skeleton = engine.info.skeleton
         self.device: str = engine.device
+        self.prepare: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
+        self.spent = {"crop": 0.0, "net": 0.0}
         self._mirror = np.array(self.skeleton.flip_order())
         self._extras = [name for name in ("presence", "covariance", "visibility") if name in self.info.outputs]
 
@@ -132,7 +137,7 @@ class Predictor:
         Returns:
             One :class:`Poses` a picture.
         """
-        found = self._predict(pictures, boxes, flip, min_presence, batch_size, to_crop, keep_maps=False)
+        found = self._predict(pictures, boxes, flip, min_presence, batch_size, to_crop, keep=None)
         return [mapped.poses for mapped in found]
 
     def predict_maps(
@@ -143,13 +148,17 @@ class Predictor:
         flip: bool = False,
         batch_size: int = 16,
         to_crop: Sequence[Sequence[Similarity] | None] | None = None,
+        stages: bool = False,
     ) -> list[Mapped]:
         """Like :meth:`predict_batch`, with the heat maps that the poses were read from; all are held in memory at once.
 
         With ``flip`` the maps are the mean of those of the picture and of its mirror image.
+
+        Args:
+            stages: hand out the maps of all stages.
         """
-        keep = "heatmaps" in self.info.outputs
-        return self._predict(pictures, boxes, flip, 0.0, batch_size, to_crop, keep_maps=keep)
+        keep = ("stages" if stages else "last") if "heatmaps" in self.info.outputs else None
+        return self._predict(pictures, boxes, flip, 0.0, batch_size, to_crop, keep=keep)
 
     def _predict(
         self,
@@ -159,7 +168,7 @@ class Predictor:
         min_presence: float,
         batch_size: int,
         to_crop: Sequence[Sequence[Similarity] | None] | None,
-        keep_maps: bool,
+        keep: str | None,
     ) -> list[Mapped]:
         if boxes is None:
             boxes = [None] * len(pictures)
@@ -175,10 +184,10 @@ class Predictor:
         for crop in self._crops(pictures, boxes, to_crop, jobs):
             waiting.append(crop)
             if len(waiting) == batch_size:
-                parts.append(self._run(waiting, flip, keep_maps))
+                parts.append(self._run(waiting, flip, keep))
                 waiting = []
         if waiting:
-            parts.append(self._run(waiting, flip, keep_maps))
+            parts.append(self._run(waiting, flip, keep))
         found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
         maps = found.pop("heatmaps", None)
         results, start = [], 0
@@ -214,46 +223,60 @@ class Predictor:
                     raise PosewrightError(f"{len(job.maps)} maps to crops for {len(checked)} boxes")
             jobs.append(job)
             for similarity in job.maps:
+                start = perf_counter()
                 crop = warp(image, similarity, rule)
-                yield crop if crop.ndim == 3 else np.repeat(crop[..., None], 3, axis=2)
+                crop = crop if crop.ndim == 3 else np.repeat(crop[..., None], 3, axis=2)
+                if self.prepare is not None:
+                    crop = self.prepare(crop)
+                self.spent["crop"] += perf_counter() - start
+                yield crop
 
-    def _run(self, crops: list[NDArray[np.uint8]], flip: bool, keep_maps: bool) -> dict[str, NDArray[Any]]:
-        """Run the net on crops; keypoints in crop pixels and whatever else a pose holds, by name, and perhaps the maps."""
+    def _run(self, crops: list[NDArray[np.uint8]], flip: bool, keep: str | None) -> dict[str, NDArray[Any]]:
+        """Run the net on crops; keypoints in crop pixels and whatever else a pose holds, by name.
+
+        Args:
+            keep: hand out the maps of the "last" stage or of all "stages", too, or none.
+        """
         batch = np.stack(crops) if len(crops) > 1 else crops[0][None]
         if flip:
-            found = self._both_ways(batch)
-        elif "keypoints" in self.info.outputs and not keep_maps:
+            found = self._both_ways(batch, first=0 if keep == "stages" else -1)
+        elif "keypoints" in self.info.outputs and keep is None:
             found = self._fetch(batch, "keypoints")
         else:
             found = self._fetch(batch, "heatmaps")
-            found["heatmaps"] = found["heatmaps"][:, -1:, : len(self.skeleton)]
+            found["heatmaps"] = found["heatmaps"][:, 0 if keep == "stages" else -1 :, : len(self.skeleton)]
             found["keypoints"] = self._decode(found["heatmaps"])
         maps = found.pop("heatmaps", None)
-        if keep_maps and maps is not None:
-            found["heatmaps"] = maps[:, -1]
+        if keep is not None and maps is not None:
+            found["heatmaps"] = maps if keep == "stages" else maps[:, -1]
         if "presence" not in found:
             found["presence"] = found["keypoints"][..., 2].mean(1)
         return found
 
     def _fetch(self, batch: NDArray[np.uint8], main: str) -> dict[str, NDArray[Any]]:
         """One run of the net: the output named ``main``, and those of the smaller ones that the file has."""
-        names = [main, *self._extras]
-        return dict(zip(names, self._engine.run(batch, names), strict=True))
+        names, start = [main, *self._extras], perf_counter()
+        found = dict(zip(names, self._engine.run(batch, names), strict=True))
+        self.spent["net"] += perf_counter() - start
+        return found
 
-    def _both_ways(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    def _both_ways(self, batch: NDArray[np.uint8], first: int) -> dict[str, NDArray[Any]]:
         """Average the maps of the crops and of their mirror images, then decode once.
 
         Averaging maps rather than points lets a side that only one of the two runs mixed up be outvoted.
+
+        Args:
+            first: stage whose maps, and those of the ones after it, are averaged.
         """
         if "heatmaps" not in self.info.outputs:
             what, fix = "flip averaging needs heat maps, which this model file has not", "Export it with heatmaps"
             raise PosewrightError(what, file=self._engine.path, fix=fix)
         found = self._fetch(batch, "heatmaps")
         other = self._fetch(np.ascontiguousarray(batch[:, :, ::-1]), "heatmaps")
-        back = other["heatmaps"][:, -1:, : len(self.skeleton), :, ::-1][:, :, self._mirror]
+        back = other["heatmaps"][:, first:, : len(self.skeleton), :, ::-1][:, :, self._mirror]
         # Mirrored, a peak that lies to the right of the truth lies to the left of it.
         other["heatmaps"] = _moved_right(back, 2 * self.info.label_shift[0])
-        found["heatmaps"] = found["heatmaps"][:, -1:, : len(self.skeleton)]
+        found["heatmaps"] = found["heatmaps"][:, first:, : len(self.skeleton)]
         if "visibility" in other:
             other["visibility"] = other["visibility"][:, self._mirror]
         if "covariance" in other:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError
+from posewright.geometry import overlaps
 from posewright.synthetic.anatomy import Array
 from posewright.synthetic.camera import Camera
 from posewright.synthetic.hand import (
@@ -114,7 +115,7 @@ def _cover(scene: Scene, others: list[Array], size: tuple[int, int]) -> list[NDA
     if not others:
         return []
     box = hand_box(scene.view.project(scene.hand.keypoints) * (1, 1, 0) + (0, 0, 2), *size)
-    if max(_overlap(box, hand_box(points, *size)) for points in others) > MOST_OVERLAP:
+    if overlaps(box[None], np.stack([hand_box(points, *size) for points in others])).max() > MOST_OVERLAP:
         return None
     buffer = depth_of(scene, *size)
     covered = [_covered(points, buffer) for points in others]
@@ -125,12 +126,6 @@ def _covered(points: Array, buffer: DepthBuffer) -> NDArray[np.bool_]:
     columns = np.clip(np.rint(points[:, 0]), 0, buffer.width - 1).astype(int)
     rows = np.clip(np.rint(points[:, 1]), 0, buffer.height - 1).astype(int)
     return np.asarray(buffer.material[rows, columns] > 0)
-
-
-def _overlap(a: Array, b: Array) -> float:
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    inside = float(np.maximum(sides, 0).prod())
-    return inside / float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - inside)
 
 
 def check_hands(hands: tuple[int, int]) -> None:

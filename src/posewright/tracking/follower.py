@@ -8,7 +8,7 @@ an object that is somewhere else is found while its old place is still watched.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from posewright.tracking.box import Array, found_box, overlap, widened
 from posewright.tracking.search import Search
 from posewright.tracking.track import BOX_MARGIN, Track
 
+CHECK_EVERY = 0.5
+"""Seconds from one confirming look at an object to the next."""
 SAME_PLACE = 0.2
 """Overlap with its box from which what the search finds is the object that was just missed."""
 
@@ -34,6 +36,7 @@ class FollowConfig:
         budget: crops that searching may look at in one frame, closer looks aside.
         upright: names of two keypoints; crops are turned so that the line from the first to the second points up.
         mirrored: look at mirrored crops: for the other hand with a model of one.
+        one_sided: the model knows objects of one side only, such as right hands.
         flip: average with the mirrored crop.
     """
 
@@ -42,6 +45,7 @@ class FollowConfig:
     budget: int = 16
     upright: tuple[str, str] | None = None
     mirrored: bool = False
+    one_sided: bool = False
     flip: bool = False
 
     def __post_init__(self) -> None:
@@ -72,7 +76,8 @@ class Follower:
         up = self.config.upright
         self._upright = None if up is None else (model.skeleton.index(up[0]), model.skeleton.index(up[1]))
         self._first = None if box is None else np.asarray(box, float)
-        self._search = Search(model, self.config.budget, self.config.mirrored)
+        self._search = Search(model, self.config.budget, self.config.mirrored, self.config.one_sided)
+        self._checked = -np.inf
         self._last: Array | None = None
 
     def step(self, image: NDArray[np.uint8], time: float, others: Sequence[Array] = ()) -> Poses:
@@ -90,7 +95,7 @@ class Follower:
             self.track, self._first = self._new(self._first, time), None
         if self.track is not None:
             seen = self._see(image, self.track, time)
-            if self.track.see(seen, time, others):
+            if self.track.see(seen, time, others) and self._stands(image, seen, time):
                 self._last = self.track.box.ahead(time)
                 return self._reported(self.track, seen)
             if self.track.lost:
@@ -101,10 +106,21 @@ class Follower:
             return self._nothing(image)
         # Where it had only moved out of its box, it is the same object still.
         if self.track is None or overlap(box, self.track.box.ahead(time)) < SAME_PLACE:
-            self.track = self._new(box, time)
+            self.track, self._checked = self._new(box, time), time
         if not self.track.see(found, time, elsewhere=True):
             return self._nothing(image)
         return self._reported(self.track, found)
+
+    def _stands(self, image: NDArray[np.uint8], seen: Poses, time: float) -> bool:
+        """Once in a while, whether another look at the object sees the same; the track is doubted where it does not."""
+        assert self.track is not None
+        if not self.config.search or time - self._checked < CHECK_EVERY:
+            return True
+        self._checked = time
+        if self._search.stands(image, seen):
+            return True
+        self.track.doubt(time)
+        return False
 
     def _new(self, box: Array, time: float) -> Track:
         return Track(box, time, self.config.filter, self.number, self._upright, self.config.mirrored)
@@ -127,14 +143,12 @@ class Both:
 
     Args:
         model: finds the keypoints of the one side.
-        config: how; ``mirrored`` is ignored.
+        config: how; ``mirrored`` and ``one_sided`` are ignored.
     """
 
     def __init__(self, model: Predictor, config: FollowConfig | None = None) -> None:
-        from dataclasses import replace
-
-        config = config or FollowConfig()
-        self.followers = [Follower(model, replace(config, mirrored=m), number=i) for i, m in enumerate((False, True))]
+        one = replace(config or FollowConfig(), one_sided=True)
+        self.followers = [Follower(model, replace(one, mirrored=m), number=i) for i, m in enumerate((False, True))]
 
     def step(self, image: NDArray[np.uint8], time: float) -> Poses:
         """Look at one frame; up to two poses, ``track_id`` 0 for the model's own side and 1 for the mirrored one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ SAME = 0.5
 """Intersection over union of the boxes that two looks at the same object find, at least."""
 AROUND = (1.0, 1.7)
 """Of the box that it was seen in last, for the first looks."""
+WIDER, MOVED = 1.12, 0.1
+"""The look that confirms is this much wider, and may see the keypoints moved by this share of the object's size."""
 BEST = 3
 """Boxes of one call that get a closer look."""
 
@@ -65,12 +68,15 @@ class Search:
         model: of the object.
         budget: crops that one call may look at, closer looks aside.
         mirrored: look at mirrored crops.
+        one_sided: the model knows objects of one side only, so that a mirror shows it nothing.
     """
 
-    def __init__(self, model: Predictor, budget: int = 16, mirrored: bool = False) -> None:
-        self.model, self.budget, self.mirrored = model, budget, mirrored
+    def __init__(self, model: Predictor, budget: int = 16, mirrored: bool = False, one_sided: bool = False) -> None:
+        self.model, self.budget, self.mirrored, self.one_sided = model, budget, mirrored, one_sided
         self._waiting = np.zeros((0, 4))
         self._size = (0, 0)
+        order = model.skeleton.flip_order()
+        self._swap = np.array(order if list(order) != sorted(order) else [], int)
 
     def restart(self) -> None:
         """Begin again with the whole picture."""
@@ -115,13 +121,31 @@ class Search:
             if again is None:
                 return None
             if pose.presence[0] >= PRESENT and overlap(around, again) >= SAME:
-                return pose
+                return pose if self.stands(image, pose) else None
             around = again
         return None
 
-    def _see(self, image: NDArray[np.uint8], boxes: Array) -> Poses:
+    def stands(self, image: NDArray[np.uint8], pose: Poses) -> bool:
+        """Whether the model sees the same in a wider and mirrored crop. What it only imagines mostly changes.
+
+        Args:
+            image: the frame.
+            pose: what it saw first.
+        """
+        around = found_box(pose)
+        if around is None:
+            return False
+        box = widened(around, MARGIN * WIDER)
+        other = self._see(image, box[None], mirrored=self.mirrored != (not self.one_sided))
+        if len(self._swap) and not self.one_sided:
+            other = replace(other, xy=other.xy[:, self._swap], score=other.score[:, self._swap])
+        size = float(np.sqrt((around[2:] - around[:2]).prod()))
+        moved = np.linalg.norm(other.xy[0] - pose.xy[0], axis=1) / max(size, 1.0)
+        return bool(other.presence[0] >= PRESENT and np.median(moved) < MOVED)
+
+    def _see(self, image: NDArray[np.uint8], boxes: Array, mirrored: bool | None = None) -> Poses:
         maps = None
-        if self.mirrored:
+        if self.mirrored if mirrored is None else mirrored:
             rule = self.model.info.crop
             maps = [[Similarity.crop(box, rule.size, margin=rule.margin, flip=True) for box in boxes]]
         return self.model.predict_batch([image], [boxes], to_crop=maps)[0]

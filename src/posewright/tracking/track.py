@@ -58,7 +58,7 @@ class Track:
         self.frames = 0
         """Frames on which it was believed to be seen."""
         self._upright, self._mirrored, self._angle = upright, mirrored, 0.0
-        self._doubt, self._time = 0.0, time
+        self._doubt, self._time, self._failed = 0.0, time, 0
 
     @property
     def confirmed(self) -> bool:
@@ -73,7 +73,7 @@ class Track:
     @property
     def lost(self) -> bool:
         """Whether it is gone for good."""
-        return self._doubt > PATIENCE or (self.doubted and not self.confirmed)
+        return self._doubt > PATIENCE or self._failed >= 2 or (self.doubted and not self.confirmed)
 
     def crop(self, rule: CropRule, time: float) -> tuple[Array, Similarity]:
         """The box to look into at a time, and the map from the picture to its crop."""
@@ -111,6 +111,11 @@ class Track:
             self.box.update(box, time)
         self.frames += 1
         return True
+
+    def doubt(self, time: float) -> None:
+        """What was seen on this frame turned out not to be it; once more so and it is lost."""
+        self._doubt, self._failed = max(self._doubt, 1e-6), self._failed + 1
+        self.measured = None
 
     def report(self, seen: Poses) -> Poses:
         """The pose just seen with the filter's keypoints in the place of the model's."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from posewright.geometry import CropRule, Similarity
 from posewright.skeleton import Skeleton
-from posewright.training.augment_config import AugmentConfig
+from posewright.training.augment_config import AugmentConfig, PixelConfig
 from posewright.training.colour import colour_matrix, equalised, sharpened, strength_factor
 
 Rng = np.random.Generator
@@ -52,7 +52,7 @@ def mirror_order(skeleton: Skeleton, flip: bool, flip_vertical: bool) -> NDArray
     return order
 
 
-def vary_pixels(crop: NDArray[np.uint8], config: AugmentConfig, rng: Rng) -> NDArray[np.uint8]:
+def vary_pixels(crop: NDArray[np.uint8], config: PixelConfig, rng: Rng) -> NDArray[np.uint8]:
     """Colour, sharpness, blur and cut-out on a crop ``uint8 [H, W, 3]``; keypoints stay where they are."""
     matrix = colour_matrix(config, rng)
     if matrix is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from posewright.files import write_text
 
 HISTORY = "metrics.csv"
+PCK = "val_pck"
+"""The figure by which the best epoch of a keypoint model is known."""
 
 
 def _figure(trainer: pl.Trainer, name: str) -> float | None:
@@ -33,14 +36,21 @@ def _figure(trainer: pl.Trainer, name: str) -> float | None:
 
 
 class Bar(pl.Callback):
-    """One bar for the whole run: loss, PCK, time taken and left. Where there is no terminal, one line an epoch."""
+    """One bar for the whole run: loss, the watched figure, time taken and left. Where there is no terminal, one line an
+    epoch.
 
-    def __init__(self, steps: int, threshold: float) -> None:
-        self.steps, self.threshold = steps, threshold
+    Args:
+        steps: of the whole run.
+        label: what the watched figure is called.
+        watched: its name among what the task logs.
+    """
+
+    def __init__(self, steps: int, label: str, watched: str = PCK) -> None:
+        self.steps, self.label, self.watched = steps, label, watched
         self.console = Console()
         self.progress: Progress | None = None
         self.task = TaskID(0)
-        self.pck = float("nan")
+        self.figure = float("nan")
         self.started = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -65,17 +75,17 @@ class Bar(pl.Callback):
     ) -> None:
         if self.progress is not None and trainer.global_step % 5 == 0:
             loss = _figure(trainer, "train_loss")
-            figures = f"epoch {trainer.current_epoch + 1}  loss {loss or 0:.3f}  PCK@{self.threshold:g} {self.pck:.3f}"
+            figures = f"epoch {trainer.current_epoch + 1}  loss {loss or 0:.3f}  {self.label} {self.figure:.3f}"
             self.progress.update(self.task, completed=trainer.global_step, figures=figures)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.pck = _figure(trainer, "val_pck") or 0.0
+        self.figure = _figure(trainer, self.watched) or 0.0
         if self.progress is None and trainer.is_global_zero:
             taken = time.monotonic() - self.started
             loss, val = pl_module.mean_loss, _figure(trainer, "val_loss") or 0
             print(
                 f"epoch {trainer.current_epoch + 1}: loss {loss:.4f}, val loss {val:.4f}, "
-                f"PCK@{self.threshold:g} {self.pck:.4f}, {taken:.0f} s",
+                f"{self.label} {self.figure:.4f}, {taken:.0f} s",
                 flush=True,
             )
 
@@ -114,10 +124,15 @@ class WithinEpoch(ModelCheckpoint):
 
 
 class History(pl.Callback):
-    """One row an epoch in ``metrics.csv``; a resumed run goes on where its checkpoint was, without a gap or a double row."""
+    """One row an epoch in ``metrics.csv``; a resumed run goes on where its checkpoint was, without a gap or a double row.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        folder: where to write.
+        figures: what is kept of what the task logs at an epoch's end.
+    """
+
+    def __init__(self, folder: Path, figures: Sequence[str] = ("val_loss", PCK)) -> None:
+        self.folder, self.figures = folder, figures
         self.rows: list[dict[str, float]] = []
         self.before = 0.0
         self.started = 0.0
@@ -129,7 +144,7 @@ class History(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         row: dict[str, float] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
         row["train_loss"] = round(pl_module.mean_loss, 7)
-        for name in ("val_loss", "val_pck"):
+        for name in self.figures:
             value = _figure(trainer, name)
             if value is not None:
                 row[name] = round(value, 7)

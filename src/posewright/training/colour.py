@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from posewright.training.augment_config import AugmentConfig
+from posewright.training.augment_config import PixelConfig
 
 Array = NDArray[np.float64]
 Rng = np.random.Generator
@@ -29,7 +29,7 @@ def strength_factor(strength: float, rng: Rng, count: int | None = None) -> Any:
     return np.exp(rng.uniform(-1, 1, count) * np.log1p(strength))
 
 
-def colour_matrix(config: AugmentConfig, rng: Rng) -> Array | None:
+def colour_matrix(config: PixelConfig, rng: Rng) -> Array | None:
     """A random 3 x 4 map of RGB in 0..255: tint, hue, saturation, value, then contrast; None where it changes nothing."""
     c = config
     grey = c.grey > 0 and rng.random() < c.grey

@@ -21,6 +21,7 @@ LOSSES = ("bce", "mse", "mae", "weighted_mse", "smooth_l1", "huber", "adaptive_w
 class TrainConfig(RunConfig):
     """Settings of one training run."""
 
+    kind: ClassVar = "keypoints"
     choices: ClassVar = CHOICES | {"loss": LOSSES}
     belongs: ClassVar = {"huber_delta": ("loss", ("huber",)), **BELONGS}
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from posewright.annotations import Annotations, ReadOptions, read_annotations
 from posewright.errors import PosewrightError
@@ -23,11 +24,12 @@ from posewright.training.plan import batch_for
 from posewright.training.prefetch import Prefetched
 from posewright.training.ranks import ALONE, Place, cores
 from posewright.training.reach import check_packed
+from posewright.training.run_config import RunConfig
 
 Loader = DataLoader[Any] | Prefetched
 
 
-def read_data(config: TrainConfig) -> tuple[Annotations, list[str]]:
+def read_data(config: RunConfig) -> tuple[Annotations, list[str]]:
     """The annotations that the settings name, split into train and val; and what was left out."""
     if not config.data:
         raise PosewrightError("no data given", fix="Use --data FILE or FOLDER")
@@ -44,7 +46,7 @@ def read_data(config: TrainConfig) -> tuple[Annotations, list[str]]:
     return annotations.with_validation(config.val_share, config.seed), options.skipped
 
 
-def loader_processes(config: TrainConfig, place: Place = ALONE) -> int:
+def loader_processes(config: RunConfig, place: Place = ALONE) -> int:
     """Loader processes of each device: as asked for, else none for a processor; for GPUs half the machine's cores, divided
     among them, and at most eight each."""
     if config.workers >= 0:
@@ -120,12 +122,36 @@ def loaders(
             raise PosewrightError(f"has {len(dataset)} {name} objects for {place.ranks} devices", file=source)
     _check_reach(train, val, place)
     batch = min(config.batch_size or batch_for(len(train), place.ranks), len(train))
-    part = place.share(batch)
     weights = _weights(config, annotations, train, batch)
+    return sampled(config, train, val, batch, weights, start, place)
+
+
+def sampled(
+    config: RunConfig,
+    train: Dataset[Any],
+    val: Dataset[Any],
+    batch: int,
+    weights: NDArray[np.float64] | None = None,
+    start: int = 0,
+    place: Place = ALONE,
+    collate: Callable[[Any], Any] = collate,
+) -> tuple[Loader, Loader]:
+    """One process's loaders of two sets of samples.
+
+    Args:
+        batch: samples a step, over all processes.
+        weights: how often a pass shows each training sample; once where None.
+        start, place: as for :func:`loaders`.
+        collate: what makes one batch of samples.
+
+    Raises:
+        PosewrightError: where a batch does not divide among the processes, or an epoch has too few of them.
+    """
+    part, count, held = place.share(batch), len(train), len(val)  # type: ignore[arg-type]
     sampler = EpochSampler(
-        len(train), config.seed, batch, start, place.rank, place.ranks, weights, accumulate=config.accumulate
+        count, config.seed, batch, start, place.rank, place.ranks, weights, accumulate=config.accumulate
     )
-    mine = ShareSampler(len(val), place.rank, place.ranks)
+    mine = ShareSampler(held, place.rank, place.ranks)
     if config.accumulate > sampler.steps:
         what = f"accumulate is {config.accumulate}, and an epoch has {sampler.steps} batches of {batch}"
         raise PosewrightError(what, fix="Take a smaller --accumulate or --batch-size")

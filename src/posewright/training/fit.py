@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from posewright.annotations import Annotations
-from posewright.console import hushed
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
 from posewright.metrics.interval import FEW, caution, wilson
 from posewright.models.base import HeatmapNet
 from posewright.models.checkpoint import Checkpoint, join_terms, load_checkpoint, save_checkpoint
-from posewright.models.devices import choose_device
 from posewright.models.presets import build_net
 from posewright.skeleton import Skeleton
 from posewright.training.accumulation import steps_per_epoch
 from posewright.training.batch_norm import share_batch_norms
-from posewright.training.callbacks import Bar, History
 from posewright.training.config import TrainConfig
-from posewright.training.data import loaders, read_data
+from posewright.training.course import (
+    CHECKPOINT,
+    LAST,
+    MODEL,
+    NOISY,
+    Begun,
+    Watched,
+    begin,
+    run_to_best,
+    total_steps,
+)
+from posewright.training.data import loaders
 from posewright.training.distill import DistillTask
-from posewright.training.ending import together, wait_for_the_first
+from posewright.training.ending import together
 from posewright.training.freezing import Frozen, KeepFrozen, freeze
 from posewright.training.heldout import calibrate
 from posewright.training.lesson import Lesson
-from posewright.training.memory import keep_freed_memory
 from posewright.training.nets import net_settings, of_own_net
 from posewright.training.plan import settle
-from posewright.training.ranks import check_devices, divide_threads, find_place
-from posewright.training.start import CountFrom, Origin, Start, take_over
+from posewright.training.start import Origin, Start, take_over
 from posewright.training.task import KeypointTask
-from posewright.training.trainer import trainer_for
 from posewright.training.visibility import learnable
 
-CONFIG, CHECKPOINT, MODEL, LAST = "config.yaml", "model.safetensors", "model.onnx", "checkpoints/last.ckpt"
-
-NOISY = ("lightning.pytorch", "lightning.fabric")
+__all__ = ["CHECKPOINT", "LAST", "MODEL", "NOISY", "Run", "finished_run", "fit"]
 
 
 @dataclass
@@ -86,91 +88,54 @@ def fit(
     Raises:
         PosewrightError: where data, settings or checkpoint cannot be used, or the loss is no longer a number.
     """
-    place = find_place(config.devices, config.nodes)
-    folder = Path(config.output)
-    last = folder / LAST
-    state = _read_last(last) if resume else None
-    if state is None and last.exists():
-        raise PosewrightError(
-            "holds a run already", file=folder, fix="Add --resume to go on with it, or give another -o"
-        )
-    if state is not None:
-        given = config
-        config = replace(
-            TrainConfig.from_dict(state["posewright"]["config"]),
-            output=config.output,
-            device=config.device,
-            devices=config.devices,
-            nodes=config.nodes,
-        )
-        unheeded = given.differing(config)
-        if unheeded:
-            print(f"a resumed run keeps its own settings; not heeded: {', '.join(unheeded)}")
-    if annotations is None:
-        annotations, skipped = read_data(config)
-        for line in skipped:
-            print(f"left out: {line}")
-    else:
-        annotations = annotations.with_validation(config.val_share, config.seed)
-    device = choose_device(config.device)
-    check_devices(place, device)
-    divide_threads(place, config.threads)
-    torch.manual_seed(config.seed)
+    begun = begin(config, annotations, resume)
+    config, annotations, device, state = begun.config, begun.annotations, begun.device, begun.state
     keypoints = len(annotations.skeleton)
-    known, begin = net is not None or state is not None, None
+    known, begin_with = net is not None or state is not None, None
     if state is None:
-        config, begin = settle(config, annotations, device, own_net=net is not None)
+        config, begin_with = settle(config, annotations, device, own_net=net is not None)
     if net is None:
         config = learnable(config, annotations)
         net = build_net(net_settings(config), keypoints)
     else:
         config = of_own_net(config, net, keypoints)
-    frozen = _begin(net, annotations.skeleton, config, begin, known)
+    frozen = _begin(net, annotations.skeleton, config, begin_with, known)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     height, width = config.size
     net.check_size(height, width)
     rule = CropRule((width, height), config.margin)
-    start = state["posewright"]["steps_taken"] if state is not None else 0
     lesson = Lesson.prepare(config, net, annotations.skeleton, rule) if config.teacher else None
     taught = None
     if lesson is not None:
-        if place.rank == 0:
+        if begun.place.first:
             print(lesson.describe())
-        taught = lesson.dataset(annotations.of_split("train"), device, place)
+        taught = lesson.dataset(annotations.of_split("train"), device, begun.place)
         terms = lesson.terms(terms)
     terms = join_terms(terms, annotations.terms, "Training data")
-    train, val = loaders(config, annotations, rule, start, place, taught)
+    train, val = loaders(config, annotations, rule, begun.steps_taken, begun.place, taught)
     if config.sync_batch_norm:
         share_batch_norms(net)
-    steps = steps_per_epoch(len(train), config.accumulate) * config.epochs
-    setting: tuple[Any, ...] = (net, config, val.dataset.annotations, steps, train.dataset.annotations)  # type: ignore[attr-defined]
+    setting: tuple[Any, ...] = (
+        net,
+        config,
+        val.dataset.annotations,  # type: ignore[attr-defined]
+        total_steps(config, train),
+        train.dataset.annotations,  # type: ignore[attr-defined]
+    )
     task = KeypointTask(*setting) if lesson is None else DistillTask(lesson, *setting)
-    if device == "cpu":
-        keep_freed_memory()
-    history, origin = History(folder), Origin(begin)
-    best = ModelCheckpoint(folder / "checkpoints", "best", "val_pck", mode="max", save_on_train_epoch_end=True)
-    first = CountFrom(config.init_epoch, steps // config.epochs)
-    callbacks: list[pl.Callback] = [origin, first, Bar(steps, config.threshold), history, best]
-    if frozen is not None:
-        callbacks.insert(0, KeepFrozen(frozen))
-    if state is None:
-        train.sampler.set_epoch(config.init_epoch)  # type: ignore[attr-defined]
-    with hushed(*NOISY):
-        trainer = trainer_for(config, device, folder, callbacks, place=place)
-    if place.first:
-        folder.mkdir(parents=True, exist_ok=True)
-        config.save(folder / CONFIG)
-        _describe(config, net, train, val, trainer, device)
-    try:
-        with hushed(*NOISY):
-            trainer.fit(task, train, val, ckpt_path=str(last) if state is not None else None, weights_only=True)
-    except SystemExit:
-        if trainer.interrupted:  # which is how Lightning ends after Ctrl-C
-            raise KeyboardInterrupt from None
-        raise
-    if not place.first:
-        wait_for_the_first()
-    return _finish(config, folder, task, best, history, annotations, rule, val, device, terms, origin)
+    origin = Origin(begin_with)
+    callbacks: list[pl.Callback] = [*([KeepFrozen(frozen)] if frozen is not None else []), origin]
+    begun.config = config
+    score, rows = run_to_best(
+        begun,
+        task,
+        train,
+        val,
+        Watched(label=f"PCK@{config.threshold:g}"),
+        lambda trainer: _describe(config, net, train, val, trainer, device),
+        callbacks,
+    )
+    return _finish(begun, task, score, rows, rule, val, terms, origin)
 
 
 def _begin(net: HeatmapNet, skeleton: Skeleton, config: TrainConfig, start: Start | None, known: bool) -> Frozen | None:
@@ -203,49 +168,33 @@ def finished_run(folder: Path) -> Run:
     return Run(folder, checkpoint, float(figures[0]), float(checkpoint.training["seconds"]))
 
 
-def _describe(config: TrainConfig, net: HeatmapNet, train: Any, val: Any, trainer: pl.Trainer, device: str) -> None:
+def _describe(config: TrainConfig, net: HeatmapNet, train: Any, val: Any, trainer: pl.Trainer, device: str) -> str:
     size = "x".join(map(str, config.size))
     count = sum(p.numel() for p in net.parameters())
-    print(
+    return (
         f"{config.model} ({count / 1e6:.2f} M parameters, {size}) on {device} in {trainer.precision}: "
         f"{len(train.dataset)} objects to train on, {len(val.dataset)} to validate, "
         f"{config.epochs} epochs of {steps_per_epoch(len(train), config.accumulate)} steps"
     )
 
 
-def _read_last(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise PosewrightError("there is no run to resume here", file=path, fix="Leave --resume out to start one")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state["posewright"]["steps_taken"]
-    except Exception as error:
-        raise PosewrightError(f"cannot be resumed from: {type(error).__name__}", file=path) from None
-    return state
-
-
 def _finish(
-    config: TrainConfig,
-    folder: Path,
+    begun: Begun[TrainConfig],
     task: KeypointTask,
-    best: ModelCheckpoint,
-    history: History,
-    annotations: Annotations,
+    score: float,
+    rows: list[dict[str, float]],
     rule: CropRule,
     val: Any,
-    device: str,
     terms: str,
     origin: Origin,
 ) -> Run:
-    """Take the best epoch's weights, calibrate presence, and write what the run is for."""
+    """Calibrate presence with the best epoch's weights, and write what the run is for."""
     from posewright.export.onnx import export_onnx
     from posewright.reports.curves import draw_curves
 
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-    task.load_state_dict(state["state_dict"])
+    config, annotations, folder = begun.config, begun.annotations, begun.folder
     net = task.net.to("cpu").eval()
-    score = float(best.best_model_score or 0.0)
-    seconds = history.rows[-1]["seconds"]
+    seconds = rows[-1]["seconds"]
     objects = len(annotations.of_split("train"))
     checkpoint = Checkpoint(
         net,
@@ -256,21 +205,21 @@ def _finish(
             "config": config.to_dict(),
             "data": str(annotations.source or config.data),
             "objects": objects,
-            "epochs": len(history.rows),
+            "epochs": len(rows),
             "seconds": seconds,
-            "history": history.rows,
+            "history": rows,
             **({"start": origin.record} if origin.record else {}),
         },
         metrics={
             f"PCK@{config.threshold:g}": {
                 "value": round(score, 5),
                 "normaliser": str(annotations.skeleton.normaliser),
-                "data": f"{len(val.dataset)} validation objects, best of {len(history.rows)} epochs",
+                "data": f"{len(val.dataset)} validation objects, best of {len(rows)} epochs",
             }
         },
         terms=origin.terms(terms),
     )
-    for line in calibrate(checkpoint, val.dataset.annotations, config.seed, device):
+    for line in calibrate(checkpoint, val.dataset.annotations, config.seed, begun.device):
         print(line)
     for line in _convention(config, annotations.skeleton, score, len(val.dataset)):
         print(line)

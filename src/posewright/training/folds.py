@@ -29,6 +29,7 @@ from posewright.training.dataset import CropDataset, collate
 from posewright.training.fit import CHECKPOINT, LAST, MODEL, fit
 from posewright.training.nets import net_settings
 from posewright.training.plan import batch_for, count_objects, epochs_for, settle
+from posewright.training.run_config import NONE
 from posewright.training.task import KeypointTask
 
 NOTE = "folds.json"

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from posewright.errors import PosewrightError
-from posewright.training.config import TrainConfig
+from posewright.training.run_config import RunConfig
 
 START = 0.04
 """Where the warm-up begins, as a share of the highest learning rate."""
@@ -19,17 +19,17 @@ START = 0.04
 Groups = list[dict[str, Any]]
 
 
-def _rmsprop(groups: Groups, config: TrainConfig) -> Optimizer:
+def _rmsprop(groups: Groups, config: RunConfig) -> Optimizer:
     # The running mean of squares forgets as fast as in both source systems, ten times faster than torch's own 0.99.
     return torch.optim.RMSprop(groups, lr=config.lr, alpha=0.9, momentum=config.momentum or 0.0)
 
 
-def _sgd(groups: Groups, config: TrainConfig) -> Optimizer:
+def _sgd(groups: Groups, config: RunConfig) -> Optimizer:
     momentum = 0.9 if config.momentum is None else config.momentum
     return torch.optim.SGD(groups, lr=config.lr, momentum=momentum, nesterov=config.nesterov)
 
 
-OPTIMISERS: dict[str, Callable[[Groups, TrainConfig], Optimizer]] = {
+OPTIMISERS: dict[str, Callable[[Groups, RunConfig], Optimizer]] = {
     "adamw": lambda groups, config: torch.optim.AdamW(groups, lr=config.lr),
     "adam": lambda groups, config: torch.optim.Adam(groups, lr=config.lr),
     "rmsprop": _rmsprop,
@@ -38,7 +38,7 @@ OPTIMISERS: dict[str, Callable[[Groups, TrainConfig], Optimizer]] = {
 """By name: what makes the optimiser of (parameter groups, settings)."""
 
 
-def build_optimiser(parameters: Iterable[nn.Parameter], config: TrainConfig) -> Optimizer:
+def build_optimiser(parameters: Iterable[nn.Parameter], config: RunConfig) -> Optimizer:
     """The settings' optimiser of all parameters that are to be trained; biases and norms are not decayed.
 
     Raises:
@@ -57,28 +57,28 @@ def build_optimiser(parameters: Iterable[nn.Parameter], config: TrainConfig) -> 
 # -- schedules: (settings, final share, share of the way from the end of warm-up to the end of the run) to a factor --------
 
 
-def _constant(config: TrainConfig, final: float, way: float) -> float:
+def _constant(config: RunConfig, final: float, way: float) -> float:
     return 1.0
 
 
-def _cosine(config: TrainConfig, final: float, way: float) -> float:
+def _cosine(config: RunConfig, final: float, way: float) -> float:
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * way))
 
 
-def _exponential(config: TrainConfig, final: float, way: float) -> float:
+def _exponential(config: RunConfig, final: float, way: float) -> float:
     return final**way
 
 
-def _polynomial(config: TrainConfig, final: float, way: float) -> float:
+def _polynomial(config: RunConfig, final: float, way: float) -> float:
     return final + (1 - final) * (1 - way) ** config.lr_power
 
 
-def _piecewise(config: TrainConfig, final: float, way: float) -> float:
+def _piecewise(config: RunConfig, final: float, way: float) -> float:
     passed = sum(way >= (milestone - config.warmup) / (1 - config.warmup) for milestone in config.lr_milestones)
     return config.lr_factors[passed - 1] if passed else 1.0
 
 
-SCHEDULES: dict[str, tuple[Callable[[TrainConfig, float, float], float], float]] = {
+SCHEDULES: dict[str, tuple[Callable[[RunConfig, float, float], float], float]] = {
     "onecycle": (_cosine, 1e-3),
     "cosine": (_cosine, 0.02),
     "exponential": (_exponential, 0.01),
@@ -89,7 +89,7 @@ SCHEDULES: dict[str, tuple[Callable[[TrainConfig, float, float], float], float]]
 """By name: the course after warm-up, and the share of the highest learning rate it ends at unless ``lr_final`` is given."""
 
 
-def learning_rate_factor(config: TrainConfig, step: int, steps: int) -> float:
+def learning_rate_factor(config: RunConfig, step: int, steps: int) -> float:
     """The learning rate at an optimiser step, as a share of the highest.
 
     A straight rise during the warm-up, then the schedule's course. It depends on nothing but its arguments, so that a

@@ -71,6 +71,8 @@ def crop_size(text: str) -> tuple[int, int]:
 class RunConfig:
     """Settings of one training run of any kind."""
 
+    kind: ClassVar[str]
+    """Which kind of model it makes: one of :data:`posewright.runtime.modelfile.KINDS`."""
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = CHOICES
     belongs: ClassVar[Mapping[str, tuple[str, tuple[str, ...]]]] = BELONGS
 

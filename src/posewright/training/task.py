@@ -1,29 +1,24 @@
-"""The Lightning task: targets, loss, PCK on the validation split, optimiser and schedule."""
+"""The Lightning task of a keypoint net: targets, loss, PCK on the validation split."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor
 
 from posewright.annotations import Annotations
-from posewright.errors import PosewrightError
 from posewright.metrics import normaliser_lengths, pck
 from posewright.models.base import HeatmapNet
 from posewright.models.heatmaps import encode, moved
-from posewright.training.accumulation import batches_in_step, ends_step
 from posewright.training.config import TrainConfig
 from posewright.training.dataset import DRAWN, IGNORED, Sample
 from posewright.training.losses import ON_LOGITS, HeatmapLoss
-from posewright.training.optimisers import build_optimiser, learning_rate_factor
-from posewright.training.ranks import mean_over_ranks, sum_over_ranks
+from posewright.training.ranks import sum_over_ranks
+from posewright.training.run_task import RunTask
 from posewright.training.visibility import visibility_loss
 
 
-class KeypointTask(pl.LightningModule):
+class KeypointTask(RunTask):
     """Training of one net on crops.
 
     Args:
@@ -34,6 +29,9 @@ class KeypointTask(pl.LightningModule):
         training: the annotations behind the training loader, to name a batch that went wrong.
     """
 
+    net: HeatmapNet
+    config: TrainConfig
+
     def __init__(
         self,
         net: HeatmapNet,
@@ -42,15 +40,11 @@ class KeypointTask(pl.LightningModule):
         steps: int,
         training: Annotations | None = None,
     ) -> None:
-        super().__init__()
-        self.training_data = training
-        self.net, self.config, self.validation, self.steps = net, config, validation, steps
+        super().__init__(net, config, steps)
+        self.training_data, self.validation = training, validation
         self.heatmap_loss = HeatmapLoss.from_config(config, net.keypoints, net.config.stages)
         self.lengths = normaliser_lengths(validation, validation.skeleton)
         self.found: list[tuple[Tensor, Tensor, float, int]] = []
-        self.steps_taken = 0
-        # Kept here and not in Lightning's own running mean, which starts anew where a run is resumed within an epoch.
-        self.epoch_loss, self.epoch_steps = torch.zeros(()), 0
 
     # -- the step --------------------------------------------------------------------------------------------------
 
@@ -91,38 +85,7 @@ class KeypointTask(pl.LightningModule):
             return {}
         return {"visibility": visibility_loss(found["visibility"], batch["points"], batch["visible"], self.net.config)}
 
-    def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
-        loss = self.losses(batch)["loss"]
-        if not torch.isfinite(loss):
-            places = ", ".join(sorted({self._place(int(i)) for i in batch["index"]})[:4])
-            raise PosewrightError(
-                f"the loss is {loss.item()} at step {self.global_step} (epoch {self.current_epoch}, batch {batch_idx}, "
-                f"with {places}, ...)",
-                fix="Lower --lr, or train with --precision fp32",
-            )
-        if self.config.accumulate > 1:
-            # Lightning divides by the batches of a whole step, which the epoch's last one may not be.
-            place = (batch_idx, int(self.trainer.num_training_batches), self.config.accumulate)
-            self.steps_taken += ends_step(*place)
-            scale = self.config.accumulate / batches_in_step(*place)
-        else:
-            self.steps_taken += 1
-            scale = 1.0
-        of_all = mean_over_ranks(loss.float())
-        self.epoch_loss = self.epoch_loss.to(loss.device) + of_all
-        self.epoch_steps += 1
-        self.log("train_loss", of_all, batch_size=len(batch["image"]))
-        return loss * scale
-
-    def on_train_epoch_start(self) -> None:
-        self.epoch_loss, self.epoch_steps = torch.zeros(()), 0
-
-    @property
-    def mean_loss(self) -> float:
-        """The mean training loss of this epoch so far, across resumptions."""
-        return float(self.epoch_loss) / max(self.epoch_steps, 1)
-
-    def _place(self, index: int) -> str:
+    def record(self, index: int) -> str:
         return self.training_data.record(index) if self.training_data is not None else f"object {index}"
 
     # -- validation ------------------------------------------------------------------------------------------------
@@ -157,30 +120,3 @@ class KeypointTask(pl.LightningModule):
             raise RuntimeError("the validation loaders show an object twice")
         index = seen.nonzero()[:, 0]
         return index.numpy(), points[index].double().numpy(), float(sums[0] / sums[1].clamp(min=1))
-
-    # -- optimiser -------------------------------------------------------------------------------------------------
-
-    def configure_optimizers(self) -> Any:
-        """The settings' optimiser, and the course of its learning rate from step to step."""
-        optimiser = build_optimiser(self.parameters(), self.config)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, lambda step: learning_rate_factor(self.config, step, self.steps)
-        )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    # -- resuming --------------------------------------------------------------------------------------------------
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["posewright"] = {
-            "steps_taken": self.steps_taken,
-            "epoch_loss": self.epoch_loss.cpu(),
-            "epoch_steps": self.epoch_steps,
-            "config": self.config.to_dict(),
-            "random_state": torch.get_rng_state(),
-        }
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        state = checkpoint["posewright"]
-        self.steps_taken = state["steps_taken"]
-        self.epoch_loss, self.epoch_steps = state["epoch_loss"], state["epoch_steps"]
-        torch.set_rng_state(state["random_state"].cpu())

@@ -16,10 +16,10 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from posewright.errors import PosewrightError
 from posewright.training.batch_norm import AverageBatchNorms
-from posewright.training.callbacks import WithinEpoch, running_mean
-from posewright.training.config import TrainConfig
+from posewright.training.callbacks import PCK, WithinEpoch, running_mean
 from posewright.training.ending import PlainTermination
 from posewright.training.ranks import ALONE, Place
+from posewright.training.run_config import RunConfig
 
 
 def choose_precision(name: str, device: str) -> Any:
@@ -60,12 +60,13 @@ def _environment(place: Place) -> list[Any]:
 
 
 def trainer_for(
-    config: TrainConfig,
+    config: RunConfig,
     device: str,
     folder: Path,
     callbacks: list[Callback],
     max_steps: int = -1,
     place: Place = ALONE,
+    watched: str = PCK,
 ) -> pl.Trainer:
     """Lightning's trainer of a run, with the running mean of weights and the checkpoints that a resumed run needs.
 
@@ -73,6 +74,7 @@ def trainer_for(
         callbacks: those of the caller. They come before the checkpoints', so that each checkpoint holds what they kept.
         max_steps: stop after so many steps; -1 for all epochs.
         place: which process of the run this is.
+        watched: the figure whose rest ends a run with patience; higher is better.
     """
     every: dict[str, Any] = {"enable_version_counter": False, "dirpath": folder / "checkpoints", "filename": "last"}
     precision = choose_precision(config.precision, device)
@@ -92,7 +94,7 @@ def trainer_for(
             *([PlainTermination()] if place.ranks > 1 else []),
             *([AverageBatchNorms()] if place.ranks > 1 and not config.sync_batch_norm else []),
             *([running_mean(config.ema)] if config.ema else []),
-            *([EarlyStopping("val_pck", patience=config.patience, mode="max")] if config.patience else []),
+            *([EarlyStopping(watched, patience=config.patience, mode="max")] if config.patience else []),
             *callbacks,
             ModelCheckpoint(**every, save_on_train_epoch_end=True),
             WithinEpoch(

@@ -1,0 +1,82 @@
+"""The presets of locators, and the numbers behind each. Free of torch, so that they can be listed anywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from posewright.errors import PosewrightError, did_you_mean
+
+
+@dataclass(frozen=True)
+class CentreConfig:
+    """Settings of a net that finds objects by their centres.
+
+    Attributes:
+        channels: width of the features at the maps' resolution; the others follow from it.
+        stride: pixels of the input per cell of the maps, 4 or 8.
+        depth: residual blocks at each resolution below the maps'.
+        mean: red, green and blue that are subtracted from the picture / ``scale``, inside the net.
+        scale: what the picture's 0..255 is divided by.
+    """
+
+    family: ClassVar[str] = "locator"
+    multiple: ClassVar[int] = 32
+
+    channels: int = 48
+    stride: int = 8
+    depth: int = 2
+    mean: tuple[float, float, float] = (0.4404, 0.4440, 0.4327)
+    scale: float = 255.0
+
+    def __post_init__(self) -> None:
+        if self.stride not in (4, 8):
+            raise PosewrightError(f"a locator's stride is 4 or 8, not {self.stride}")
+        if self.channels < 12 or self.channels % 6 or self.depth < 1:
+            raise PosewrightError("a locator needs at least 12 channels, a multiple of 6, and a depth of 1")
+        if len(self.mean) != 3 or not self.scale > 0:
+            raise PosewrightError("a net needs a mean of three numbers and a scale above 0")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"family": self.family, **dataclasses.asdict(self)}
+
+
+PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
+    "locator": ("centres and sizes at an eighth of the input's resolution", {}),
+    "locator_small": ("the same with two thirds of the width and one block at each resolution", {"channels": 30, "depth": 1}),
+    "locator_fine": ("the same at a quarter, for small objects", {"stride": 4}),
+}
+"""By name: what it is, and its settings where they are not the defaults."""
+
+
+def locator_table() -> list[dict[str, str]]:
+    """Name and description of every preset."""
+    return [{"name": name, "description": what} for name, (what, _) in PRESETS.items()]
+
+
+def locator_preset(name: str, overrides: Mapping[str, Any] | None = None) -> CentreConfig:
+    """The settings behind a preset's name, with some changed.
+
+    Raises:
+        PosewrightError: where there is no such preset.
+    """
+    if name not in PRESETS:
+        raise PosewrightError(f"unknown locator preset '{name}'", fix=did_you_mean(name, PRESETS))
+    return CentreConfig(**(PRESETS[name][1] | dict(overrides or {})))
+
+
+def locator_config(d: Mapping[str, Any]) -> CentreConfig:
+    """The settings that :meth:`CentreConfig.to_dict` wrote.
+
+    Raises:
+        PosewrightError: where they are of another kind of net or another version.
+    """
+    values = dict(d)
+    if values.pop("family", None) != CentreConfig.family:
+        raise PosewrightError(f"a net of the family '{d.get('family')}' is no locator")
+    try:
+        return CentreConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    except TypeError as error:
+        raise PosewrightError(f"settings of another version: {error}") from None
