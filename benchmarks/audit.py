@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -50,7 +51,7 @@ class Planted:
 
     Attributes:
         labels: the spoilt set.
-        swaps: object to "all", "arms" or "legs".
+        swaps: object to "all", "arms", "legs" or "pair".
         shifts: object to keypoint.
     """
 
@@ -67,8 +68,10 @@ class Planted:
         return None
 
 
-def plant(labels: Annotations, count: int, seed: int, scale: str) -> Planted:
-    """Plant ``count`` exchanges and as many shifts, each in an object of its own."""
+def plant(
+    labels: Annotations, count: int, seed: int, scale: str, swaps_of: str = "mix", lone: bool = False
+) -> Planted:
+    """Plant ``count`` exchanges and as many shifts, each in an object of its own; see the options of :class:`Args`."""
     rng = np.random.default_rng(seed)
     keypoints, seen, names = labels.keypoints.copy(), labels.labelled, labels.skeleton.keypoints
     order = rng.permutation(np.flatnonzero(seen.sum(1) >= min(10, len(names)))).tolist()
@@ -76,12 +79,18 @@ def plant(labels: Annotations, count: int, seed: int, scale: str) -> Planted:
     shifts: dict[int, int] = {}
     while order and len(swaps) < count:
         i, kind = order.pop(), str(rng.choice(["all", "arms", "legs"], p=[0.5, 0.25, 0.25]))
-        of_kind = [p for p in labels.skeleton.swaps if kind == "all" or any(n in names[p[0]] for n in LIMBS[kind])]
+        kind = {"mix": kind, "whole": "all", "pairs": "pair"}[swaps_of]
+        of_kind = [p for p in labels.skeleton.swaps if any(n in names[p[0]] for n in LIMBS.get(kind, names))]
         pairs = [p for p in of_kind if seen[i, list(p)].all()]
-        if len(pairs) >= 2:
-            for a, b in pairs:
-                keypoints[i, [a, b]] = keypoints[i, [b, a]]
-            swaps[i] = kind
+        if kind == "pair" and pairs:
+            pairs = [pairs[int(rng.integers(len(pairs)))]]
+        elif len(pairs) < 2:
+            continue
+        elif lone:
+            pairs = of_kind
+        for a, b in pairs:
+            keypoints[i, [a, b]] = keypoints[i, [b, a]]
+        swaps[i] = kind
     while order and len(shifts) < count:
         i = order.pop()
         k, length = int(rng.choice(np.flatnonzero(seen[i]))), _length(labels, i, scale)
@@ -124,6 +133,10 @@ class Args:
     """Audit only so many objects, drawn by the seed; 0 for all."""
     planted: int = 200
     """Exchanges to plant, and as many shifts."""
+    swaps: Literal["mix", "whole", "pairs"] = "mix"
+    """Exchange all pairs, the arms or the legs (one in two, in four, in four); all pairs always; or always a single pair."""
+    lone: bool = False
+    """In exchanges of several pairs, a keypoint labelled on one side only takes the other side's name, too."""
     scale: Literal["box", "torso"] = "box"
     """What shifts are measured by."""
     seeds: int = 1
@@ -180,9 +193,8 @@ def figures(planted: Planted, audited: Audited) -> dict[str, Any]:
     for n in sorted({max(1, wanted // 4), max(1, wanted // 2), wanted}):
         row[f"precision@{n}"] = float(spoilt[:n].mean())
     row["with the right error told"] = float(told[:wanted].mean())
-    for kind in ("all", "arms", "legs"):
-        there = sum(v == kind for v in planted.swaps.values())
-        row[f"recall, swap {kind}"] = found[:wanted].count(f"swap, {kind}") / max(there, 1)
+    for kind, there in sorted(Counter(planted.swaps.values()).items()):
+        row[f"recall, swap {kind}"] = found[:wanted].count(f"swap, {kind}") / there
     row["recall, shift"] = found[:wanted].count("shift") / max(len(planted.shifts), 1)
     labels = audited.annotations
     last = {im.path for im in sorted(labels.images, key=lambda im: im.path)[-HELD:]}
@@ -230,9 +242,10 @@ def main(args: Args) -> None:
     result: dict[str, Any] = {"model": args.model or f"{args.folds} out-of-fold nets", "objects": len(published)}
     rounds, trained = [], []
     for seed in range(args.seed, args.seed + args.seeds):
-        planted = plant(published, args.planted, seed, args.scale)
+        planted = plant(published, args.planted, seed, args.scale, args.swaps, args.lone)
         audited = audit(planted.labels, evidence_on(planted.labels, args, seed), seed)
-        rounds.append({"seed": seed, "shifts by": args.scale} | figures(planted, audited))
+        how = {"seed": seed, "swaps": args.swaps, "lone ones, too": args.lone, "shifts by": args.scale}
+        rounds.append(how | figures(planted, audited))
         write_csv(audited, args.output / f"audit_{args.scale}_{seed}.csv")
         others = [f for f in by_rank(audited) if f.object not in planted.swaps and f.object not in planted.shifts]
         picture, _ = sheet(audited, others[:40])

@@ -213,8 +213,8 @@ def main(args: Args) -> None:
             for name, xy in zip(args.filters, reported):
                 found = measure(clip, xy, times, drill)
                 rows.append({"motion": drill, "rate": rate, "seed": seed, "filter": name, **found})
+            write_text(args.output / "results.json", json.dumps(rows, indent=1) + "\n")
             advance(1)
-    write_text(args.output / "results.json", json.dumps(rows, indent=1) + "\n")
     console = Console()
     for rate in args.rates:
         for drill in args.drills:

@@ -104,12 +104,11 @@ def partial_file(path: str | Path, keep: Callable[[BaseException], bool]) -> Ite
     except BaseException as error:
         if partial.is_file() and (not keep(error) or partial.stat().st_size == 0):
             partial.unlink()
-        if not isinstance(error, OSError):
+        mine = (str(path.parent), str(partial), str(path), None)
+        if not isinstance(error, OSError) or error.filename not in mine:
             raise
         _raise_if_full(error, path)
-        if error.filename in (str(path.parent), str(partial), str(path), None):
-            raise NotWritten(f"cannot be written: {error.strerror or error}", file=path) from None
-        raise
+        raise NotWritten(f"cannot be written: {error.strerror or error}", file=path) from None
 
 
 @contextmanager

@@ -369,7 +369,7 @@ def test_a_cold_process_says_nothing_on_stderr(desk):
 
 
 def test_a_folder_on_a_terminal_gets_a_progress_bar(monkeypatch, tmp_path):
-    from posewright.cli.predict import _progress
+    from posewright.cli.predicting import progress
     from posewright.media.sources import find_sources
 
     screen = io.StringIO()
@@ -378,7 +378,7 @@ def test_a_folder_on_a_terminal_gets_a_progress_bar(monkeypatch, tmp_path):
     monkeypatch.setenv("TERM", "xterm")
     for i in range(3):
         cv2.imwrite(str(tmp_path / f"{i}.png"), np.zeros((8, 8, 3), np.uint8))
-    with _progress(find_sources([str(tmp_path)])) as advance:
+    with progress(find_sources([str(tmp_path)])) as advance:
         advance(3)
     assert "predict" in screen.getvalue()
     assert "3/3" in screen.getvalue()

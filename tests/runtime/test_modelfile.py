@@ -54,7 +54,7 @@ def test_tool_version_is_filled_in():
         (changed(format_version=2), "format version 2; this posewright reads version 1. Update posewright"),
         (changed(format_version="1.0"), "format version 1.0"),
         (changed(format_version=None), "format version None"),
-        (changed(kind="locator"), "model kind 'locator' is not known here"),
+        (changed(kind="segmenter"), "model kind 'segmenter' is not known here"),
         (changed(stride=None), "lacks 'stride'"),
         (changed(crop=None), "lacks 'crop'"),
         (changed(stride=5), "stride 5 does not divide the input size 96x64"),

@@ -64,6 +64,18 @@ def test_fast_motion_and_sharp_turns_are_followed_from_the_first_box():
     assert np.mean([error(p, at) for p, at in late]) < 3.0
 
 
+def test_an_object_at_the_edge_of_its_crop_is_looked_at_again():
+    model = Shown()
+    follower = Follower(model, FollowConfig(search=False), box=(80, 260, 220, 400))
+    run(follower, model, REST)
+    before = model.crops
+    moved = (150.0 + 25, 330.0)
+    found = run(follower, model, [moved], 20)
+    assert model.crops == before + 2 and error(found[0], moved) < 3
+    run(follower, model, [moved] * 5, 21)
+    assert model.crops <= before + 8
+
+
 def test_an_object_that_jumps_is_found_within_half_a_second():
     model = Shown()
     follower = Follower(model)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from posewright.skeleton import Skeleton
 
@@ -19,10 +22,23 @@ class Exchange:
     Attributes:
         name: for people: "all", or the keypoints without their sides.
         pairs: (left, right) or (right, left) indices, as the skeleton has them.
+        lone: also of pairs of which one side alone is labelled: it takes the other's name. Who takes a back for a front
+            renames those, too.
     """
 
     name: str
     pairs: tuple[Pair, ...]
+    lone: bool = False
+
+    def of(self, labelled: NDArray[np.bool_]) -> tuple[Pair, ...]:
+        """Those of the pairs that it changes in a pose of which keypoints ``labelled`` ``[K]`` are labelled."""
+        enough = 1 if self.lone else 2
+        return tuple(p for p in self.pairs if labelled[list(p)].sum() >= enough)
+
+    def changed(self, labelled: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """``[N, pairs]``: which of its pairs it changes in poses of which ``[N, K]`` keypoints are labelled."""
+        a, b = np.array(self.pairs).T
+        return labelled[:, a] | labelled[:, b] if self.lone else labelled[:, a] & labelled[:, b]
 
 
 def exchanges(skeleton: Skeleton) -> list[Exchange]:
@@ -51,6 +67,11 @@ def exchanges(skeleton: Skeleton) -> list[Exchange]:
     return [
         Exchange(_name(skeleton, part, whole, pairs), tuple(pairs[p] for p in sorted(part))) for part in ranked[:MOST]
     ]
+
+
+def with_lone(sets: list[Exchange]) -> list[Exchange]:
+    """Each of them, and each with the pairs of which one side alone is labelled."""
+    return [replace(exchange, lone=lone) for exchange in sets for lone in (False, True)]
 
 
 def _components(nodes: frozenset[int], edges: set[Pair]) -> list[frozenset[int]]:

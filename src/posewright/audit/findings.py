@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from posewright.annotations.tables import Annotations
 from posewright.audit.boxes import box_ratios
 from posewright.audit.evidence import Evidence
-from posewright.audit.exchanges import Exchange, exchanges
+from posewright.audit.exchanges import Exchange, exchanges, with_lone
 from posewright.audit.likelihood import Ratios, measure
 from posewright.audit.statistics import fit_mixture, fit_rate
 from posewright.errors import PosewrightError
@@ -92,7 +92,7 @@ def audit(labels: Annotations, evidence: Evidence, seed: int = 0) -> Audited:
     """
     if not evidence.seen.any():
         raise PosewrightError("has no labelled object to audit", file=labels.source or None)
-    sets = exchanges(labels.skeleton)
+    sets = with_lone(exchanges(labels.skeleton))
     ratios = measure(labels, evidence, sets, seed)
     box, usual = box_ratios(labels, evidence)
     judge = _Judge(labels, evidence, sets, ratios, box, usual)
@@ -149,9 +149,11 @@ class _Judge:
             return
         likely = np.exp(np.clip(np.concatenate([np.zeros((some.sum(), 1)), ratio[some]], 1), -700, 50))
         share = fit_mixture(likely, np.zeros(len(likely), np.int64), 1)[0]
-        # As if each had been seen once: what the set does not show may still happen.
-        share = (share * len(likely) + 1) / (len(likely) + len(share))
-        self.swap = ratio + np.log(share[1:] / share[0])
+        # As if each that can be had been seen once: what the set does not show may still happen.
+        can = np.append(True, np.isfinite(ratio[some]).any(0))
+        share = np.where(can, (share * len(likely) + 1) / (len(likely) + can.sum()), 0)
+        share /= share.sum()
+        self.swap = ratio + np.log(np.maximum(share[1:], 1e-12) / share[0])
         self._note("swap", float(share[1:].sum()), _log_sum(self.swap[some]))
 
     # -- one object -------------------------------------------------------------------------------------------------
@@ -169,8 +171,8 @@ class _Judge:
         else:
             if swap is not None:
                 found.append(self._swap(i, self.sets[swap], score))
-            told = self.sets[swap].pairs if exchanged and swap is not None else ()
-            found += [self._point(i, int(k), float(points[k]), dict(told)) for k in np.flatnonzero(points > _floor())]
+            told = dict(self.sets[swap].of(self.labelled[i])) if exchanged and swap is not None else {}
+            found += [self._point(i, int(k), float(points[k]), told) for k in np.flatnonzero(points > _floor())]
         if np.isfinite(self.box[i]):
             found.append(self._box(i))
         found += [self._missing(i, int(k)) for k in np.flatnonzero(self.missing[i] > _floor())]
@@ -186,11 +188,13 @@ class _Judge:
             return None, -np.inf, False
         best, swap, score = -np.inf, 0, -np.inf
         for e, exchange in enumerate(self.sets):
-            pairs = np.array(exchange.pairs).ravel()
-            now, back = self.point[i, pairs], self.point_back[i, pairs]
+            if not np.isfinite(self.swap[i, e]):
+                continue
+            old, new = self._renamed(i, exchange)
+            now, back = self.point[i, old], self.point_back[i, new]
             cleared = (now > 0) & (back < 0)
             # A keypoint that only the exchange would put far off speaks against it as strongly.
-            ratio = self.back_ratio[i, pairs]
+            ratio = self.back_ratio[i, new]
             total = self.swap[i, e] - ratio[cleared].sum() - np.maximum(ratio[now < 0], 0).sum()
             if total > best:
                 best, swap, score = total, e, float(now[cleared].max(initial=-np.inf))
@@ -198,12 +202,18 @@ class _Judge:
             return swap, max(float(_log_sum(self.swap[i][None])[0]), score), True
         return int(self.swap[i].argmax()), float(_log_sum(self.swap[i][None])[0]), False
 
+    def _renamed(self, i: int, exchange: Exchange) -> tuple[list[int], list[int]]:
+        """The labelled keypoints of the pairs, and what they are once these are exchanged."""
+        both = [(k, j) for a, b in exchange.of(self.labelled[i]) for k, j in ((a, b), (b, a)) if self.labelled[i, k]]
+        return [k for k, _ in both], [j for _, j in both]
+
     def _after(self, i: int, exchange: Exchange) -> Array:
         """Log odds ``[K]`` of the single keypoints once the pairs have been exchanged: an exchange clears keypoints, and never
         speaks for itself by making others doubtful."""
         points = self.point[i].copy()
-        changed = np.array(exchange.pairs).ravel()
-        points[changed] = np.minimum(points[changed], self.point_back[i, changed])
+        old, new = self._renamed(i, exchange)
+        points[old] = -np.inf
+        points[new] = np.minimum(self.point[i, old], self.point_back[i, new])
         return points
 
     def _names(self, keypoints: tuple[int, ...]) -> str:
@@ -214,7 +224,7 @@ class _Judge:
         return np.where(points[:, 2:] > 0, points[:, :2], np.nan)
 
     def _swap(self, i: int, exchange: Exchange, score: float) -> Finding:
-        pairs = [p for p in exchange.pairs if self.labelled[i, list(p)].all()]
+        pairs = exchange.of(self.labelled[i])
         keypoints = tuple(k for pair in pairs for k in pair)
         others = tuple(k for a, b in pairs for k in (b, a))
         return Finding(i, "swap", keypoints, score, exchange.name, self._at(i, keypoints), self._at(i, others))

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from posewright.annotations.tables import Annotations
 from posewright.audit.evidence import FOREIGN, LABEL, PARTNER, RANDOM, Evidence
 from posewright.audit.exchanges import Exchange
-from posewright.audit.shape import Reach, SwapSense, Wanted, log_density, parts_of, wanted_places
+from posewright.audit.shape import Reach, Wanted, log_density, parts_of, wanted_places
+from posewright.audit.sidedness import SwapSense
 from posewright.audit.statistics import fit_logistic, fit_mixture, fit_rare
 
 Array = NDArray[np.float64]
@@ -38,7 +39,8 @@ class Ratios:
     Attributes:
         exchanged: ``[N, E]`` for each set of pairs: they have been exchanged.
         moved: ``[N, K]`` a single keypoint is far off.
-        moved_back: ``[N, K]`` the same, of the partner's label as this keypoint's: what holds once the pair is exchanged.
+        moved_back: ``[N, K]`` the same, of the partner's label as this keypoint's: what holds once the pair is exchanged. Of
+            keypoints whose partner is not labelled, what holds as they stand.
         whole: ``[N]`` the whole pose is another object's.
         missed: ``[N, K]`` a keypoint is not labelled, though it is there.
     """
@@ -70,15 +72,14 @@ def measure(labels: Annotations, evidence: Evidence, exchanges: list[Exchange], 
     wrong = features(evidence.random, maps[..., RANDOM], wanted, reach.links_at(evidence.random))
     weights = _weights_by_kind(right, wrong, labelled, kinds_of(partner))
     moved = np.where(labelled, (right * weights).sum(2), -np.inf)
-    both = labelled & labelled[:, partner]
     # A pair is exchanged with what hangs on it: its links stay as long as they are.
     exchanged = features(own[:, partner], maps[..., PARTNER], wanted_back, links[:, partner])
-    back = np.where(both, (exchanged * weights).sum(2), moved)
+    back = np.where(labelled[:, partner], (exchanged * weights).sum(2), moved)
     return Ratios(
         exchanged=_exchanged(labels, labelled, exchanges, maps, parts, seed),
         moved=moved,
         moved_back=back,
-        whole=_whole(labelled, maps, exchanges),
+        whole=_whole(labelled, maps, exchanges, partner),
         missed=_missed(labels, evidence),
     )
 
@@ -140,19 +141,23 @@ def _exchanged(
     found = np.full((len(labels), len(exchanges)), -np.inf)
     if not exchanges:
         return found
-    shape = SwapSense(labels, [e.pairs for e in exchanges], parts, seed)
-    gain = np.where(labelled, maps[..., PARTNER] - maps[..., LABEL], 0)
+    shape = SwapSense(labels, parts, seed)
+    partner = np.array(labels.skeleton.flip_order())
+    # Of each label: under its partner's name, and under its own.
+    gain = np.where(labelled, maps[:, partner, PARTNER] - maps[..., LABEL], 0)
     for column, exchange in enumerate(exchanges):
         a, b = np.array(exchange.pairs).T
-        both = labelled[:, a] & labelled[:, b]
-        possible = both.any(1) if len(exchange.pairs) == 1 else both.sum(1) >= 2
-        pairs = np.where(both, gain[:, a] + gain[:, b], 0).sum(1)
-        both_say = np.stack([pairs, shape.log_ratio(exchange.pairs)], 1)
+        changed = exchange.changed(labelled)
+        possible = changed.sum(1) >= min(2, len(exchange.pairs))
+        if exchange.lone:  # otherwise it is the one without them
+            possible &= (changed & ~(labelled[:, a] & labelled[:, b])).any(1)
+        pairs = np.where(changed, gain[:, a] + gain[:, b], 0).sum(1)
+        both_say = np.stack([pairs, shape.log_ratio(exchange)], 1)
         found[possible, column], _ = fit_rare(both_say[possible])
     return found
 
 
-def _whole(labelled: NDArray[np.bool_], maps: Array, exchanges: list[Exchange]) -> Array:
+def _whole(labelled: NDArray[np.bool_], maps: Array, exchanges: list[Exchange], partner: NDArray[np.int64]) -> Array:
     """``[N]``, of the mean over the labelled keypoints, with those pairs exchanged that make it largest: a pose whose sides are
     exchanged is not another's."""
     count = np.maximum(labelled.sum(1), 1)
@@ -161,11 +166,10 @@ def _whole(labelled: NDArray[np.bool_], maps: Array, exchanges: list[Exchange]) 
     right, wrong = (np.stack([means[:, p], np.ones(len(means))], 1) for p in (LABEL, FOREIGN))
     weights = fit_logistic(np.concatenate([-right[usable], wrong[usable]]), RIDGE, free=1)
     most = np.zeros(len(labelled))
+    gain = np.where(labelled, maps[:, partner, PARTNER] - maps[..., LABEL], 0)
     for exchange in exchanges:
         a, b = np.array(exchange.pairs).T
-        both = labelled[:, a] & labelled[:, b]
-        gain = (maps[..., PARTNER] - maps[..., LABEL])[:, [a, b]].sum(1)
-        most = np.maximum(most, np.where(both, gain, 0).sum(1))
+        most = np.maximum(most, np.where(exchange.changed(labelled), gain[:, a] + gain[:, b], 0).sum(1))
     right[:, 0] += most / count
     return np.where(usable, right @ weights, -np.inf)
 

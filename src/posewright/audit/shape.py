@@ -7,27 +7,20 @@ that a wrong label does not speak for itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posewright.annotations.tables import Annotations
-from posewright.audit.statistics import fit_logistic
 
 Array = NDArray[np.float64]
-Pair = tuple[int, int]
 
 FOLDS = 3
-MOST_DIMENSIONS = 28
-"""Poses are described by at most so many coordinates; more are reduced to their principal components."""
 LIMIT = 3.0
 """Coordinates further out, in the pose's own size, are drawn in to this: a quadratic form would know no bounds there."""
 TAIL = 3.0
 """Degrees of freedom of the law that keypoints follow around where the others want them."""
-MOST_ROWS = 16_000
-"""Rows that the sense of left and right is fitted to, at most."""
 
 
 def parts_of(labels: Annotations, seed: int = 0) -> NDArray[np.int64]:
@@ -139,96 +132,3 @@ def log_density(at: Array, wanted: Wanted) -> Array:
     with np.errstate(invalid="ignore"):
         squared = ((at - wanted.place) ** 2).sum(-1) / wanted.spread**2
         return np.nan_to_num(-(TAIL + 2) / 2 * np.log1p(squared / TAIL))
-
-
-class SwapSense:
-    """How much likelier poses are as they stand than with left and right exchanged, by their shape alone.
-
-    The logarithm of a pose's density is taken for a quadratic form of its coordinates (in its own centre and size), fitted so
-    that it tells the set's poses from the same poses with pairs exchanged: noise-contrastive estimation (Gutmann and
-    Hyvarinen, 2010), in which all that an exchange leaves as it is drops out.
-
-    Args:
-        labels: the set.
-        sets: the sets of pairs to tell exchanged from not.
-        parts: see :func:`parts_of`.
-    """
-
-    def __init__(
-        self, labels: Annotations, sets: Sequence[Sequence[Pair]], parts: NDArray[np.int64], seed: int = 0
-    ) -> None:
-        self.sets = [list(pairs) for pairs in sets]
-        self.seen = labels.labelled
-        self.partner = np.array(labels.skeleton.flip_order())
-        self._pose = self._normal(labels.keypoints)
-        self._mean = np.zeros(self._pose.shape[1:])
-        self._axes = self._principal()
-        self._plain = self._features(self._pose)
-        usable = ~labels.iscrowd & (self.seen.sum(1) >= 3)
-        rng = np.random.default_rng(seed)
-        self._weights = [self._fit(np.flatnonzero(usable & (parts != part)), rng) for part in range(FOLDS)]
-        self._parts = parts
-
-    def _normal(self, keypoints: Array) -> Array:
-        """Poses ``[N, K, 2]`` in their own centre and size; NaN where not labelled."""
-        seen = keypoints[..., 2] > 0
-        count = np.maximum(seen.sum(1), 1)[:, None]
-        centre = np.where(seen[..., None], keypoints[..., :2], 0).sum(1) / count
-        off = keypoints[..., :2] - centre[:, None]
-        size = np.sqrt(np.maximum(np.where(seen, (off**2).sum(2), 0).sum(1) / count[:, 0], 1e-12))
-        pose = np.clip(off / size[:, None, None], -LIMIT, LIMIT)
-        return np.where(seen[..., None], pose, np.nan)
-
-    def _mirrored(self, pose: Array) -> Array:
-        return pose[:, self.partner] * np.array([-1.0, 1.0])
-
-    def _principal(self) -> Array:
-        """``[2K, D]``: the directions in which poses differ, and in which exchanged ones differ from them."""
-        both = np.concatenate([self._pose, self._mirrored(self._pose)])
-        self._mean = np.nan_to_num(np.nanmean(both, 0)) if len(both) and np.isfinite(both).any() else self._mean
-        k = self._pose.shape[1]
-        if 2 * k <= MOST_DIMENSIONS:
-            return np.eye(2 * k)
-        filled = self._filled(both)
-        exchanged = filled.copy()
-        exchanged[:, self.partner] = filled
-        flat = np.concatenate([filled, exchanged]).reshape(-1, 2 * k) - self._mean.ravel()
-        _, vectors = np.linalg.eigh(flat.T @ flat)
-        return vectors[:, -MOST_DIMENSIONS:]
-
-    def _filled(self, pose: Array) -> Array:
-        return np.where(np.isnan(pose), self._mean, pose)
-
-    def _features(self, pose: Array) -> Array:
-        """``[N, D + D (D + 1) / 2]``: coordinates and their products."""
-        flat = self._filled(pose).reshape(len(pose), -1) @ self._axes
-        first, second = np.triu_indices(flat.shape[1])
-        return np.concatenate([flat, flat[:, first] * flat[:, second]], 1)
-
-    def _exchanged(self, pose: Array, pairs: Sequence[Pair]) -> Array:
-        """Poses with those of the pairs exchanged that have both keypoints."""
-        pose = pose.copy()
-        for a, b in pairs:
-            both = np.flatnonzero(np.isfinite(pose[:, [a, b], 0]).all(1))
-            pose[both[:, None], [a, b]] = pose[both[:, None], [b, a]]
-        return pose
-
-    def _fit(self, learn: NDArray[np.int64], rng: np.random.Generator) -> Array:
-        rows = []
-        each = max(1, min(len(learn), MOST_ROWS // (2 * max(len(self.sets), 1))))
-        for pairs in self.sets:
-            chosen = self._pose[rng.choice(learn, each, replace=False)] if len(learn) else self._pose[:0]
-            for pose in (chosen, self._mirrored(chosen)):
-                rows.append(self._features(pose) - self._features(self._exchanged(pose, pairs)))
-        found = np.concatenate(rows)
-        # What an exchange does not change, and objects without both keypoints of a pair, teach nothing.
-        return fit_logistic(found[np.abs(found).any(1)], ridge=10.0)
-
-    def log_ratio(self, pairs: Sequence[Pair]) -> Array:
-        """``[N]``: logarithm of how much likelier each pose would be with these pairs exchanged."""
-        changed = self._features(self._exchanged(self._pose, pairs)) - self._plain
-        ratio = np.zeros(len(changed))
-        for part, weights in enumerate(self._weights):
-            mine = self._parts == part
-            ratio[mine] = changed[mine] @ weights
-        return ratio

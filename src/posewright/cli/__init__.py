@@ -23,6 +23,7 @@ COMMANDS = {
     "label": "label pictures by hand, or correct a model's proposals, on a page in the browser",
     "audit": "rank the labels that are most likely wrong, and write a corrected copy",
     "train": "train a model on labelled pictures",
+    "train-locator": "train a net that finds the objects in a picture",
     "evaluate": "measure a model, or any tool's COCO results, on labelled pictures",
     "compare": "say which of two results is better, keypoint by keypoint, and how sure that is",
     "sigmas": "estimate OKS sigmas from pictures that several people labelled",

@@ -37,7 +37,7 @@ class Command:
         check_ending(self.output)
         runs = read_runs(self.runs)
         training_curves(runs, self.output)
-        ranks = [run.at("val_pck", run.best()) for run in runs]
+        ranks = [run.at(run.figure, run.best()) for run in runs]
         ranks = [rank if math.isfinite(rank) else -math.inf for rank in ranks]
         first = max(range(len(runs)), key=ranks.__getitem__)
         notes = " ".join(f"{run.name}: {run.note}." for run in runs if run.note)

@@ -82,6 +82,8 @@ class Command:
                 raise PosewrightError(what, file=path, fix="Name the run or its checkpoint (*.safetensors)")
         info, graph = read_info(path), read_graph(path)
         skeleton = f"{len(info.skeleton)} keypoints of '{info.skeleton.name}'"
+        if info.kind == "locator":
+            skeleton = f"finds boxes around '{info.skeleton.name}' with a score of {info.threshold:g} or more"
         print(f"{path}: {info.preset}, {skeleton}, input {info.size_text}, {path.stat().st_size / 1e6:.2f} MB")
         ends = [{"": "input", "name": n, "type": t} for n, t in graph.inputs.items()]
         ends += [{"": "output", "name": n, "type": t} for n, t in graph.outputs.items()]
@@ -90,8 +92,8 @@ class Command:
         print(f"{graph.nodes} nodes ({most}, ...), opset {graph.opset}; {graph.weights / 1e6:.2f} M stored numbers, "
               f"{graph.weight_bytes / 1e6:.2f} MB.")  # fmt: skip
         crop = info.crop
-        print(f"Crop rule: margin {crop.margin:g}, border {crop.border}; maps at stride {info.stride}, decoded by "
-              f"'{info.decoding}'.")  # fmt: skip
+        decoded = f", decoded by '{info.decoding}'" if info.kind == "keypoints" else ", boxes decoded in the graph"
+        print(f"Crop rule: margin {crop.margin:g}, border {crop.border}; maps at stride {info.stride}{decoded}.")
         if info.covariance_tail is not None:
             print(f"Its covariance follows a Student law with {info.covariance_tail:.3g} degrees of freedom.")
         for name, figures in info.metrics.items():

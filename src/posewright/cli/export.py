@@ -30,14 +30,25 @@ class Command:
 
     def run(self) -> int:
         from posewright.export.onnx import export_onnx
-        from posewright.models.checkpoint import load_checkpoint
+        from posewright.models.checkpoint import checkpoint_kind, load_checkpoint
         from posewright.runtime.names import find_checkpoint
 
         source = find_checkpoint(self.model)
         target = self.output or source.with_suffix(".onnx")
+        if checkpoint_kind(source) == "locator":
+            return self._locator(source, target)
         report = export_onnx(load_checkpoint(source), target)
         print(
             f"{target}: {target.stat().st_size / 1e6:.1f} MB, keypoints within {report.worst_px:.5f} px of the net's."
         )
         print(f"Next: posewright predict {target} PICTURES -o out")
+        return 0
+
+    def _locator(self, source: Path, target: Path) -> int:
+        from posewright.export.locator import export_locator
+        from posewright.models.locator_checkpoint import load_locator_checkpoint
+
+        off = export_locator(load_locator_checkpoint(source), target)
+        print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, boxes within {100 * off:.4f} % of their side of the net's.")
+        print(f"Next: posewright predict MODEL PICTURES --locator {target} -o out")
         return 0

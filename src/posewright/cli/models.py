@@ -22,6 +22,7 @@ class Command:
 
     def run(self) -> int:
         from posewright.errors import PosewrightError
+        from posewright.models.locator_presets import locator_table
         from posewright.models.presets import preset_table
         from posewright.reports.tables import print_table
         from posewright.runtime.modelfile import read_info
@@ -37,8 +38,8 @@ class Command:
             rows.append(
                 {
                     "name": name,
-                    "skeleton": info.skeleton.name,
-                    "keypoints": len(info.skeleton),
+                    "finds": f"{len(info.skeleton)} keypoints" if info.kind == "keypoints" else "boxes",
+                    "of": info.skeleton.name,
                     "input": info.size_text,
                     "preset": info.preset,
                     "MB": f"{entry.model.stat().st_size / 1e6:.1f}",
@@ -54,6 +55,7 @@ class Command:
         for note in notes:
             print(textwrap.fill(note, min(shutil.get_terminal_size().columns, 120), subsequent_indent="  "))
         print_table(preset_table(), "Presets for posewright train --model.")
+        print_table(locator_table(), "Presets for posewright train-locator --model.")
         if rows:
             print(f"Next: posewright predict {rows[0]['name']} PICTURES -o out")
         else:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,40 +16,43 @@ import tyro
 from posewright.errors import PosewrightError
 
 if TYPE_CHECKING:
-    from posewright.media.sinks import Write
+    from posewright.live.session import Plan
+    from posewright.media.intake import Capture
     from posewright.media.sources import Frame, Source
-    from posewright.poses import Poses
     from posewright.runtime import Predictor
     from posewright.runtime.boxes import LabelledBoxes
-
-PRESENT = 0.5
-"""An object counts as found from this presence on."""
-
-_MOST_PIXELS = 32_000_000
-"""Pictures are gathered into batches up to this many pixels, so that large photos do not fill the memory."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """Run a model on pictures, folders, patterns and videos.
+    """Run a model on pictures, folders, videos, cameras and streams.
 
     For each SOURCE named S, DIR/S.jsonl holds one record a picture or frame, with every keypoint as [x, y, score] in
     pixels of the picture; beside it lie the pictures or the video with the poses drawn on them.
 
     A model looks at boxes: those given by --box or --boxes, or else the whole picture, as large as it fits into the
-    model's input.
+    model's input. With --track it follows the object through a video, a camera's or a stream's frames instead: it is
+    searched over the whole frame, and looked at where it is.
+
+    Cameras and streams go on until Ctrl-C (or q on the page); frames that come too late are dropped and counted. Of
+    files no frame is dropped. What was written when something goes wrong stays as S.partial.jsonl and so on.
 
     examples:
       posewright predict hand photo.jpg
       posewright predict runs/last shots/ clip.mp4 -o out --csv
       posewright predict body crowd.jpg --box 40,20,180,400 --box 300,10,460,420
       posewright predict body --boxes labels.json --coco
+      posewright predict hand clip.mp4 --filter rts
+      posewright predict hand 0 --track --page
+      posewright predict hand rtsp://camera/stream --filter one-euro --both-hands -o recorded
+      ffmpeg -i clip.mkv -f matroska - | posewright predict hand - --track
     """
 
     model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
     """A model file (*.onnx), a run's folder, or a shipped name; `posewright models` lists those."""
     sources: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="SOURCE...")]] = ()
-    """Picture files, folders, patterns in quotes ("shots/*.png"), and videos. May be left out with --boxes."""
+    """Picture files, folders, patterns in quotes ("shots/*.png"), videos, a camera's number (0), a stream's address
+    (rtsp://, http://, ...), or - for JPEG or PNG pictures or a video piped in. May be left out with --boxes."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("predictions")
     """Folder to write to."""
     threshold: float = 0.2
@@ -56,67 +60,105 @@ class Command:
     min_presence: float = 0.0
     """Leave out poses whose presence (how sure the model is that the object is there at all) is lower."""
     box: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="X0,Y0,X1,Y1")] = ()
-    """An object's box on every picture: left, top, right and bottom in pixels. May be given several times."""
+    """An object's box on every picture: left, top, right and bottom in pixels. May be given several times. With --track
+    where the object is on the first frame."""
     boxes: Path | None = None
     """Labels in any known format: take the boxes of each picture's objects from there."""
     images: Path | None = None
     """Folder of the pictures that --boxes speaks of, where they do not lie beside it."""
+    track: bool = False
+    """Follow one object from frame to frame, finding it anywhere in the frame and again when it was lost."""
+    filter: Literal["none", "kalman", "kalman-ca", "one-euro", "rts", "cpm"] | None = None
+    """With --track, which it implies: what the keypoints go through. kalman (the default) and kalman-ca foretell with
+    constant velocity and acceleration; one-euro is a low-pass; rts smooths with half a second of the future, and writes
+    that much later; cpm is an old system's, to compare with."""
+    both_hands: bool = False
+    """Follow two: with a model of one hand, the other one in mirrored crops. Implies --track."""
+    upright: Annotated[str | None, tyro.conf.arg(metavar="A,B")] = None
+    """Turn the crops so that the line from keypoint A to keypoint B points up. Implies --track."""
     flip: bool = False
     """Average with the mirrored picture: steadier, at twice the time."""
+    white_balance: bool = False
+    """Take a colour cast of the light out of each crop before the net sees it (grey world)."""
     batch_size: int = 8
-    """Crops in one run of the net."""
+    """Crops in one run of the net, where nothing is tracked."""
     device: Literal["auto", "cpu", "cuda", "tensorrt", "coreml", "directml"] = "auto"
     """What to run on: auto is CUDA where it works, else the CPU. All but cpu are untested so far."""
     threads: int | None = None
     """CPU threads; onnxruntime's own choice unless given."""
-    csv: bool = False
-    """Write DIR/S.csv too: one row a pose."""
-    coco: bool = False
-    """Write DIR/S.coco.json too: COCO results, with the image ids of --boxes, else the pictures' names."""
+    view: Literal["overlay", "stages", "heatmaps", "crop"] = "overlay"
+    """What is drawn: the poses on the picture, each stage's maps and the result, each keypoint's map with its range, or
+    the crop that the net sees."""
     no_overlay: bool = False
     """Draw no pictures and no video."""
     names: bool = False
     """Write the keypoints' names on the drawn pictures."""
     ellipses: bool = False
     """Draw around each keypoint where it lies in one case of two, for models that tell a covariance."""
+    csv: bool = False
+    """Write DIR/S.csv too: one row a pose."""
+    coco: bool = False
+    """Write DIR/S.coco.json too: COCO results, with the image ids of --boxes, else the pictures' names."""
+    page: bool = False
+    """Show the picture on a page on this machine while it runs, with keys for views, pause, recording and more. A file is
+    then played no faster than it is."""
+    port: int = 0
+    """Of the page; a free one unless given."""
+    live: bool = False
+    """Treat a video file, or what is piped in, like a camera: at its own pace, late frames dropped."""
+    seconds: float | None = None
+    """End each video, camera or stream after this time."""
+    camera_size: Annotated[str | None, tyro.conf.arg(metavar="WxH")] = None
+    """Ask the camera for pictures of this size, such as 1280x720."""
+    fps: float | None = None
+    """Frames a second that the camera is asked for, or that piped pictures have (25 unless given)."""
+    patience: float = 30.0
+    """Seconds without a picture after which a camera or a stream counts as ended."""
     skip_bad: bool = False
     """Leave out what cannot be read and list it at the end, instead of stopping there."""
 
     def run(self) -> int:
         self._check()
         given = [_parse_box(text) for text in self.box] or None
+        from posewright.cli.predicting import Predicting, Report, progress
+        from posewright.live.views import check_view
+        from posewright.live.watched import Watched
         from posewright.media.sources import Source, find_sources
         from posewright.runtime import load
 
-        model = load(self.model, self.device, self.threads)
+        capture = self._capture()
+        model = Watched(load(self.model, self.device, self.threads))
         if self.ellipses and "covariance" not in model.info.outputs:
             raise PosewrightError("tells no covariance, which --ellipses draws", file=self.model)
+        check_view(self.view, model, self.model)
+        if self.white_balance:
+            from posewright.runtime.white_balance import GreyWorld
+
+            model.prepare = GreyWorld(model.info.crop.border)
         labelled, skipped = self._labels()
-        sources = find_sources(self.sources, exclude=self.output)
+        sources = find_sources(self.sources, exclude=self.output, capture=capture)
         if labelled is not None and not sources:
             root = labelled.annotations.root
             sources = [Source(self.boxes.stem, "folder", root, labelled.pictures())]  # type: ignore[union-attr]
-
-        def boxes_of(frame: Frame) -> Any:
-            return given if labelled is None else labelled.boxes(frame.path, frame.frame)
-
-        with _progress(sources) as advance:
-            report = _Report(self.skip_bad, skipped, advance)
+        sources = self._checked(sources)
+        plan = self._plan(model, given, labelled)
+        with _ends_like_ctrl_c(), progress(sources) as advance, self._page(model, sources) as page:
+            report = Report(self.skip_bad, skipped, advance)
+            predicting = Predicting(self, model, plan, report, labelled, page)
             for source in sources:
-                before = report.frames
-                with suppress(_NothingRead), ExitStack() as stack:
-                    sinks = [stack.enter_context(sink) for sink in self._sinks(model, source, labelled)]
-                    for batch in _batches(_jobs(source, boxes_of, report.bad), self.batch_size):
-                        for frame, poses in self._found(model, batch):
-                            for write in sinks:
-                                write(frame, poses)
-                            report.add(poses)
-                    if report.frames == before:
-                        raise _NothingRead  # so that the sinks leave nothing behind
+                predicting.predict(source)
+                if page is not None and page.controls.ended:
+                    break
         if not report.frames:
-            raise PosewrightError(f"nothing could be read; first: {report.left_out[0]}")
-        self._conclude(sources, report)
+            first = f"; first: {report.left_out[0]}" if report.left_out else ""
+            raise PosewrightError(f"nothing could be read{first}")
+        predicting.conclude(sources)
         return 0
+
+    @property
+    def follows(self) -> bool:
+        """Whether objects are followed from frame to frame."""
+        return self.track or self.filter is not None or self.both_hands or self.upright is not None
 
     def _check(self) -> None:
         if not self.sources and self.boxes is None:
@@ -130,6 +172,81 @@ class Command:
         for name in ("threshold", "min_presence"):
             if not 0 <= getattr(self, name) <= 1:
                 raise PosewrightError(f"--{name.replace('_', '-')} is from 0 to 1, not {getattr(self, name)}")
+        if self.seconds is not None and not self.seconds > 0:
+            raise PosewrightError(f"--seconds must be above 0, not {self.seconds:g}")
+        if self.port and not self.page:
+            raise PosewrightError("--port is the page's; give --page too")
+        if self.no_overlay and self.view != "overlay" and not self.page:
+            raise PosewrightError(f"--view {self.view} says what to draw, and --no-overlay to draw nothing")
+        if self.view != "overlay" and (self.names or self.ellipses):
+            raise PosewrightError(f"--names and --ellipses draw on the overlay, not on --view {self.view}")
+        if self.follows:
+            self._check_tracking()
+
+    def _check_tracking(self) -> None:
+        if self.boxes is not None:
+            raise PosewrightError("--boxes says where to look on every picture, and --track finds that out itself")
+        if len(self.box) > 1:
+            raise PosewrightError("--track follows one object: give one --box at most")
+        if self.both_hands and self.box:
+            raise PosewrightError("--box says where one hand is, and --both-hands looks for two")
+
+    def _checked(self, sources: list[Source]) -> list[Source]:
+        """The sources, where the options make sense for them, and set up as the options say."""
+        from dataclasses import replace
+
+        for option, given in (("--page", self.page), ("--live", self.live), ("--seconds", self.seconds)):
+            still = [s for s in sources if not s.moving]
+            if given and still:
+                raise PosewrightError(f"{option} is for videos, cameras and streams", file=still[0].path)
+        if self.follows:
+            for source in sources:
+                if not source.moving:
+                    what = "pictures do not follow each other in time: there is nothing to track or to filter"
+                    raise PosewrightError(what, file=source.path, fix="Leave the options of tracking out")
+        kinds = {source.kind for source in sources}
+        if self.camera_size is not None and "camera" not in kinds:
+            raise PosewrightError("--camera-size is for cameras")
+        if self.fps is not None and not kinds & {"camera", "pipe"}:
+            raise PosewrightError(
+                "--fps is for cameras and for pictures that are piped in; a video tells its own times"
+            )
+        if self.live and any(source.endless for source in sources):
+            raise PosewrightError("--live is for videos and pipes; cameras and streams are live anyway")
+        return [
+            s if s.endless or not s.moving else replace(s, paced=self.live or self.page, drops=self.live)
+            for s in sources
+        ]
+
+    def _capture(self) -> Capture:
+        from posewright.media.intake import Capture
+
+        size = None
+        if self.camera_size is not None:
+            parts = self.camera_size.lower().split("x")
+            if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):
+                fix = "Give width and height in pixels, such as --camera-size 1280x720"
+                raise PosewrightError(f"'{self.camera_size}' is no size", fix=fix)
+            size = (int(parts[0]), int(parts[1]))
+        return Capture(size, self.fps, self.patience)
+
+    def _plan(self, model: Predictor, given: Any, labelled: LabelledBoxes | None) -> Plan:
+        from posewright.live.session import Plan
+        from posewright.live.trackers import TrackConfig, make_tracker
+
+        def boxes_of(frame: Frame) -> Any:
+            return given if labelled is None else labelled.boxes(frame.path, frame.frame)
+
+        track = None
+        if self.follows:
+            upright = None if self.upright is None else tuple(name.strip() for name in self.upright.split(","))
+            if upright is not None and (len(upright) != 2 or upright[0] == upright[1]):
+                fix = "Give two keypoints with a comma between, such as --upright wrist,middle_1"
+                raise PosewrightError(f"--upright takes two keypoints, not '{self.upright}'", fix=fix)
+            box = tuple(given[0]) if given else None
+            track = TrackConfig(self.filter or "kalman", box, self.both_hands, upright, self.flip)  # type: ignore[arg-type]
+            make_tracker(model, track)  # so that what it refuses is refused before anything starts
+        return Plan(boxes_of, track, self.flip, self.min_presence, self.batch_size, self.seconds)
 
     def _labels(self) -> tuple[LabelledBoxes | None, list[str]]:
         """The boxes of ``--boxes``, and which of its records were left out."""
@@ -142,141 +259,32 @@ class Command:
         options = ReadOptions(images=self.images, skip_bad=self.skip_bad)
         return LabelledBoxes(read_annotations(self.boxes, options=options)), options.skipped
 
-    def _found(self, model: Predictor, batch: list[tuple[Frame, Any]]) -> Iterator[tuple[Frame, Poses]]:
-        """Run the model on some frames with their boxes."""
-        found = model.predict_batch(
-            [frame.image for frame, _ in batch],
-            [boxes for _, boxes in batch],
-            flip=self.flip,
-            min_presence=self.min_presence,
-            batch_size=self.batch_size,
-        )
-        for (frame, _), poses in zip(batch, found, strict=True):
-            poses.source, poses.frame, poses.time = str(frame.path), frame.frame, frame.time
-            yield frame, poses
+    def _page(self, model: Predictor, sources: list[Source]) -> AbstractContextManager[Any]:
+        if not self.page:
+            return nullcontext(None)
+        from posewright.live.controls import Controls
+        from posewright.live.views import check_view
+        from posewright.web.live import LivePage
 
-    def _sinks(
-        self, model: Predictor, source: Source, labelled: LabelledBoxes | None
-    ) -> Iterator[AbstractContextManager[Write]]:
-        from posewright.media import sinks
-
-        def image_id(frame: Frame) -> int | str:
-            if labelled is not None:
-                return labelled.image_id(frame.path, frame.frame)
-            if frame.frame is not None:
-                return frame.frame
-            return frame.path.relative_to(source.path).as_posix() if source.kind == "folder" else frame.path.name
-
-        stem = str(self.output / source.name)
-        yield sinks.json_lines(Path(f"{stem}.jsonl"))
-        if self.csv:
-            yield sinks.csv_rows(Path(f"{stem}.csv"), model.skeleton)
-        if self.coco:
-            yield sinks.coco_results(Path(f"{stem}.coco.json"), image_id)
-        if not self.no_overlay:
-            yield self._overlay(source, stem)
-
-    def _overlay(self, source: Source, stem: str) -> AbstractContextManager[Write]:
-        from posewright.media import sinks
-        from posewright.media.drawing import draw_poses
-        from posewright.media.sources import video_info
-
-        boxed = bool(self.box) or self.boxes is not None
-
-        def draw(frame: Frame, poses: Poses) -> Any:
-            return draw_poses(
-                frame.image,
-                poses,
-                threshold=self.threshold,
-                boxes=boxed,
-                names=self.names,
-                ellipses=self.ellipses,
-            )
-
-        if source.kind == "video":
-            return sinks.drawn_video(Path(f"{stem}_overlay.mp4"), video_info(source.path).rate, draw)
-        if source.kind == "folder":
-            return sinks.drawn_folder(Path(f"{stem}_overlays"), source.path, draw)
-        return sinks.drawn_picture(Path(f"{stem}_overlay{source.path.suffix}"), draw)
-
-    def _conclude(self, sources: list[Source], report: _Report) -> None:
-        for line in report.left_out:
-            print(f"left out: {line}", file=sys.stderr)
-        unit = "frame" if any(s.kind == "video" for s in sources) else "picture"
-        many = "" if report.frames == 1 else "s"
-        left = f" {len(report.left_out)} left out, listed above." if report.left_out else ""
-        seen = f"an object (presence {PRESENT} or more) on {report.with_object}"
-        print(f"{report.frames} {unit}{many}, {report.poses} pose{'' if report.poses == 1 else 's'}: {seen}.{left}")
-        named = ", ".join(f"{s.name}.jsonl" for s in sources[:3]) + (", ..." if len(sources) > 3 else "")
-        print(f"{self.output} holds {named}{'' if self.no_overlay else ' and the poses drawn'}.")
-        print(f"Next, to measure it on labelled pictures: posewright evaluate {self.model} LABELS")
+        controls = Controls(self.view, not self.no_overlay, lambda view: check_view(view, model, self.model))
+        return LivePage.opened(controls, f"{self.model} on {', '.join(s.name for s in sources)}", self.port)
 
 
-class _NothingRead(Exception):
-    """Every frame of a source was left out."""
+@contextmanager
+def _ends_like_ctrl_c() -> Iterator[None]:
+    """Being told to stop, or the terminal being closed, ends a recording as Ctrl-C does."""
 
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
 
-class _Report:
-    """What has been done so far, and what was left out.
-
-    Attributes:
-        frames: pictures and frames done.
-        poses: poses found on them.
-        with_object: frames with a pose whose presence is at least ``PRESENT``.
-        left_out: one line for each thing left out.
-    """
-
-    def __init__(self, skip_bad: bool, left_out: list[str], advance: Callable[[int], None]) -> None:
-        self._skip_bad, self.left_out, self._advance = skip_bad, left_out, advance
-        self.frames = self.poses = self.with_object = 0
-
-    def add(self, poses: Poses) -> None:
-        self.frames += 1
-        self.poses += len(poses)
-        self.with_object += bool((poses.presence >= PRESENT).any())
-        self._advance(1)
-
-    def bad(self, error: PosewrightError) -> None:
-        """Raise, or with ``--skip-bad`` note it and go on."""
-        if not self._skip_bad:
-            raise error
-        self.left_out.append(str(error))
-        self._advance(1)
-
-
-def _progress(sources: list[Source]) -> AbstractContextManager[Callable[[int], None]]:
-    """A progress bar, where there is a terminal to show it on and more than one picture to do."""
-    if not sys.stderr.isatty() or (len(sources) < 2 and all(s.kind == "picture" for s in sources)):
-        return nullcontext(lambda _count: None)
-    from posewright.console import progress_bar
-
-    counts = [s.count for s in sources]
-    return progress_bar("predict", sum(counts) if all(counts) else None)
-
-
-def _jobs(
-    source: Source, boxes_of: Callable[[Frame], Any], bad: Callable[[PosewrightError], None]
-) -> Iterator[tuple[Frame, Any]]:
-    """The frames of a source that can be read, with their boxes."""
-    for frame in source.frames(bad):
-        try:
-            boxes = boxes_of(frame)
-        except PosewrightError as error:
-            bad(error)
-            continue
-        yield frame, boxes
-
-
-def _batches(jobs: Iterable[tuple[Frame, Any]], count: int) -> Iterator[list[tuple[Frame, Any]]]:
-    """Gather frames for the net to run on together."""
-    batch: list[tuple[Frame, Any]] = []
-    for job in jobs:
-        batch.append(job)
-        if len(batch) == count or sum(frame.image.size // 3 for frame, _ in batch) > _MOST_PIXELS:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    here = threading.current_thread() is threading.main_thread()
+    ends = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])] if here else []
+    before = {number: signal.signal(number, end) for number in ends}
+    try:
+        yield
+    finally:
+        for number, was in before.items():
+            signal.signal(number, was)
 
 
 def _parse_box(text: str) -> list[float]:

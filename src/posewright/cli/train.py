@@ -49,15 +49,22 @@ class Command(TrainConfig):
         return 0
 
 
-def defaults(args: Sequence[str]) -> Command | None:
-    """The settings of ``--config FILE``, as defaults for all other options."""
+def settings_file(args: Sequence[str]) -> Path | None:
+    """The file that ``--config`` names among a command's arguments."""
     path = next((a.split("=", 1)[1] for a in args if a.startswith("--config=")), None)
     if "--config" in args:
         place = list(args).index("--config") + 1
         if place >= len(args):
             raise PosewrightError("--config needs a file")
         path = args[place]
+    return None if path is None else Path(path)
+
+
+def defaults(args: Sequence[str]) -> Command | None:
+    """The settings of ``--config FILE``, as defaults for all other options."""
+    path = settings_file(args)
     if path is None:
         return None
-    known: dict[str, Any] = {f.name: getattr(TrainConfig.load(Path(path)), f.name) for f in fields(TrainConfig)}
-    return Command(**known, config=Path(path))
+    given = TrainConfig.load(path)
+    known: dict[str, Any] = {f.name: getattr(given, f.name) for f in fields(TrainConfig)}
+    return Command(**known, config=path)

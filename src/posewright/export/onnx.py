@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +18,9 @@ from posewright.export.deploy import DeployedNet, outputs_of
 from posewright.files import whole_file
 from posewright.models.checkpoint import Checkpoint
 from posewright.runtime.modelfile import ENTRY, INPUT, ModelInfo
+
+if TYPE_CHECKING:
+    import onnx
 
 OPSET = 18
 NOISY = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")
@@ -86,37 +91,9 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path, crops: np.ndarray | No
         PosewrightError: where the file's keypoints are further from the net's than ``TOLERANCE``, its maps than
             ``TOLERANCE_MAP``, or what else it tells than ``TOLERANCE_TOLD``.
     """
-    import onnx
-
     net = DeployedNet(checkpoint).eval()
     width, height = checkpoint.rule.size
-    example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
-    # The exporter also reports its own progress on stdout.
-    with hushed(*NOISY), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
-        program = torch.onnx.export(
-            net,
-            (example,),
-            input_names=[INPUT],
-            output_names=list(net.outputs),
-            dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1, max=4096)}},
-            dynamo=True,
-            opset_version=OPSET,
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
-    del model.metadata_props[:]
-    model.metadata_props.append(onnx.StringStringEntryProto(key=ENTRY, value=model_info(checkpoint).to_json()))
-    del model.graph.metadata_props[:]
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
-        del value.metadata_props[:]
-    for tensor in model.graph.initializer:
-        del tensor.metadata_props[:]
-    for node in model.graph.node:
-        # Stack traces of the exporting machine: paths that mean nothing elsewhere.
-        del node.metadata_props[:]
-        node.doc_string = ""
-    onnx.checker.check_model(model)
+    model = graph_of(net, (width, height), net.outputs, model_info(checkpoint))
     with whole_file(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
         report = compare(net, temporary, smooth_crops(height, width) if crops is None else crops)
@@ -130,6 +107,42 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path, crops: np.ndarray | No
             what = f"the exported file's calibrated score, covariance or visibility is off by {report.worst_told:.3f}"
             raise PosewrightError(what, file=path)
     return report
+
+
+def graph_of(net: torch.nn.Module, size: tuple[int, int], outputs: Sequence[str], info: ModelInfo) -> onnx.ModelProto:
+    """The graph of a net that takes ``image``, ``uint8 [B, H, W, 3]`` of ``size`` = (width, height), with what the model
+    file says of itself, and without what only the exporting machine would understand."""
+    import onnx
+
+    width, height = size
+    example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
+    # The exporter also reports its own progress on stdout.
+    with hushed(*NOISY), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+        program = torch.onnx.export(
+            net,
+            (example,),
+            input_names=[INPUT],
+            output_names=list(outputs),
+            dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1, max=4096)}},
+            dynamo=True,
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    del model.metadata_props[:]
+    model.metadata_props.append(onnx.StringStringEntryProto(key=ENTRY, value=info.to_json()))
+    del model.graph.metadata_props[:]
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+    for tensor in model.graph.initializer:
+        del tensor.metadata_props[:]
+    for node in model.graph.node:
+        # Stack traces of the exporting machine: paths that mean nothing elsewhere.
+        del node.metadata_props[:]
+        node.doc_string = ""
+    onnx.checker.check_model(model)
+    return model
 
 
 def smooth_crops(height: int, width: int, count: int = 4) -> np.ndarray:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from posewright.errors import PosewrightError, did_you_mean
-from posewright.live.views import VIEWS, View
+from posewright.live.watched import VIEWS, View
 
 
 class Controls:

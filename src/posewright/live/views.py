@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError
-from posewright.geometry import input_to_cell
-from posewright.live.watched import Look, Watch
+from posewright.geometry import CropRule, Similarity
+from posewright.live.watched import NEEDS, Look, View
 from posewright.live.work import Item
 from posewright.media.drawing import contact_sheet, draw_keypoints, draw_poses
 from posewright.runtime.predictor import Predictor
 from posewright.warp import warp
 
 Picture = NDArray[np.uint8]
-View = Literal["overlay", "stages", "heatmaps", "crop"]
-VIEWS: tuple[View, ...] = get_args(View)
-
-NEEDS: dict[View, Watch] = {"overlay": "nothing", "stages": "maps", "heatmaps": "maps", "crop": "crops"}
-"""What of its looks the model has to remember for a view."""
 _FAINT = 0.05
 """A map whose highest cell is lower is coloured as if it were this high: noise shall not look like a find."""
 
@@ -57,10 +51,13 @@ class Drawing:
     names: bool = False
     ellipses: bool = False
 
-    def __call__(self, view: View, item: Item) -> Picture:
-        """``uint8 [H, W, 3]`` RGB. The size of an "overlay" is the frame's; that of another view depends on the model, and
-        for "crop" on how many looks there are."""
-        if view == "overlay":
+    def __call__(self, item: Item) -> Picture:
+        """``uint8 [H, W, 3]`` RGB of the item's view.
+
+        The size of an "overlay" is the frame's; that of another view depends on the model, and for "crop" on how many
+        looks there are.
+        """
+        if item.view == "overlay":
             return draw_poses(
                 item.frame.image,
                 item.poses,
@@ -69,9 +66,9 @@ class Drawing:
                 names=self.names,
                 ellipses=self.ellipses,
             )
-        if view == "crop":
+        if item.view == "crop":
             return self._crops(item)
-        return self._stages(item) if view == "stages" else self._heatmaps(item)
+        return self._stages(item) if item.view == "stages" else self._heatmaps(item)
 
     # -- the views of the net -----------------------------------------------------------------------------------------
 
@@ -81,28 +78,27 @@ class Drawing:
         return contact_sheet(crops, captions, tile=max(384, *self.model.info.crop.size))
 
     def _stages(self, item: Item) -> Picture:
-        tile, look = self._tile(1), self._best(item)
-        crop = self._nothing() if look is None else self.crop(item, look)
-        result, stages = crop.copy(), []
-        captions = []
-        if look is not None:
-            draw_keypoints(result, self._in_crop(look), look.pose.score[0] >= self.threshold, self.model.skeleton)
-            assert look.maps is not None
+        look, pictures, captions = self._best(item), [], []
+        stages = 0 if look is None or look.maps is None else len(look.maps)
+        tile = self._tile(stages + 1)
+        crop = self._enlarged(self._nothing() if look is None else self.crop(item, look), tile)
+        result, said = crop.copy(), "nothing looked at"
+        if look is not None and look.maps is not None:
             for number, maps in enumerate(look.maps, 1):
-                stages.append(self._coloured(maps.max(0), crop))
+                pictures.append(self._coloured(maps.max(0), crop))
                 captions.append(f"stage {number}: up to {maps.max():.2f}")
-        said = "nothing looked at" if look is None else f"result: presence {look.pose.presence[0]:.2f}"
-        pictures, captions = [*stages, result], [*captions, said]
-        return contact_sheet(pictures, captions, columns=_columns(len(pictures)), tile=tile)
+            points = look.to_crop.apply(look.pose.xy[0])
+            shown = look.pose.score[0] >= self.threshold
+            draw_keypoints(result, self._scale(crop).apply(points), shown, self.model.skeleton)
+            said = f"result: presence {look.pose.presence[0]:.2f}"
+        return contact_sheet([*pictures, result], [*captions, said], columns=_columns(stages + 1), tile=tile)
 
     def _heatmaps(self, item: Item) -> Picture:
         names, look = self.model.skeleton.keypoints, self._best(item)
         tile = self._tile(len(names))
-        if look is None:
-            pictures, captions = [self._nothing()] * len(names), list(names)
-        else:
-            crop = self.crop(item, look)
-            assert look.maps is not None
+        crop = self._enlarged(self._nothing() if look is None else self.crop(item, look), tile)
+        pictures, captions = [crop] * len(names), list(names)
+        if look is not None and look.maps is not None:
             maps = look.maps[-1]
             pictures = [self._coloured(m, crop) for m in maps]
             captions = [f"{name} {m.min():.2f}..{m.max():.2f}" for name, m in zip(names, maps)]
@@ -122,20 +118,27 @@ class Drawing:
         width, height = self.model.info.crop.size
         return np.full((height, width, 3), self.model.info.crop.border, np.uint8)
 
-    def _in_crop(self, look: Look) -> NDArray[np.float64]:
-        return look.to_crop.apply(look.pose.xy[0])
+    def _scale(self, enlarged: Picture) -> Similarity:
+        """The map from the model's input to a picture of it of another size."""
+        width, height = self.model.info.crop.size
+        return CropRule((enlarged.shape[1], enlarged.shape[0])).letterbox(width, height)
+
+    def _enlarged(self, crop: Picture, side: int) -> Picture:
+        width, height = self.model.info.crop.size
+        factor = side / max(width, height)
+        size = (max(1, round(width * factor)), max(1, round(height * factor)))
+        return crop if factor == 1 else warp(crop, CropRule(size).letterbox(width, height), CropRule(size))
 
     def _coloured(self, cells: NDArray[np.float32], crop: Picture) -> Picture:
-        """A map over the crop that it belongs to, cell upon pixel, from dark (0 and below) to bright (its highest)."""
-        width, height = self.model.info.crop.size
-        stride = width / cells.shape[1]
+        """A map over the crop that it belongs to, cell upon pixels, from dark (0 and below) to bright (its highest)."""
         level = np.clip(cells / max(float(cells.max()), _FAINT), 0, 1)
-        xs = input_to_cell(np.arange(width, dtype=np.float32), stride)
-        ys = input_to_cell(np.arange(height, dtype=np.float32), stride)
-        grid = np.meshgrid(xs.astype(np.float32), ys.astype(np.float32))
-        large = cv2.remap(level.astype(np.float32), *grid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        colours = cv2.applyColorMap(np.rint(255 * large).astype(np.uint8), cv2.COLORMAP_TURBO)
-        return cv2.addWeighted(cv2.cvtColor(colours, cv2.COLOR_BGR2RGB), 0.6, crop, 0.4, 0)
+        stride, shift = self.model.info.stride, (self.model.info.stride - 1) / 2
+        cells_to_input = np.array([[stride, 0, shift], [0, stride, shift], [0, 0, 1]], float)
+        matrix = self._scale(crop).matrix @ cells_to_input
+        size = (crop.shape[1], crop.shape[0])
+        grey = cv2.warpAffine(np.rint(255 * level).astype(np.uint8), matrix, size, borderMode=cv2.BORDER_REPLICATE)
+        colours = cv2.applyColorMap(grey, cv2.COLORMAP_TURBO)
+        return cv2.addWeighted(cv2.cvtColor(colours, cv2.COLOR_BGR2RGB), 0.6, crop, 0.4, 0)  # type: ignore[return-value]
 
     def _tile(self, count: int) -> int:
         """Longer side of a tile: as large as its input where there are few, smaller where there are many."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,10 @@ from posewright.poses import Poses
 from posewright.runtime.predictor import Mapped, Picture, Predictor
 
 Watch = Literal["nothing", "crops", "maps"]
+View = Literal["overlay", "stages", "heatmaps", "crop"]
+VIEWS: tuple[View, ...] = get_args(View)
+NEEDS: dict[View, Watch] = {"overlay": "nothing", "stages": "maps", "heatmaps": "maps", "crop": "crops"}
+"""What of its looks a model has to remember for a view."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Watched(Predictor):
 
     def again(self, image: NDArray[np.uint8], looks: Sequence[Look]) -> list[Look]:
         """The same looks with their maps, where these were not kept."""
-        if "heatmaps" not in self.info.outputs or all(look.maps is not None for look in looks):
+        if all(look.maps is not None for look in looks):
             return list(looks)
         boxes: Any = [np.concatenate([look.pose.boxes for look in looks])]
         (mapped,) = self.predict_maps([image], boxes, to_crop=[[look.to_crop for look in looks]], stages=True)

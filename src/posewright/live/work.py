@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from posewright.errors import PosewrightError
 from posewright.live.times import Times
 from posewright.live.trackers import Tracker
-from posewright.live.watched import Look, Watched, looks_of
+from posewright.live.watched import Look, View, Watched, looks_of
 from posewright.media.sources import Frame
 from posewright.poses import Poses
 
@@ -31,11 +31,12 @@ Bad = Callable[[PosewrightError], None]
 
 @dataclass
 class Item:
-    """One frame with what was found on it, and what the net looked at to find it (the best first)."""
+    """One frame with what was found on it, what the net looked at to find it (the best first), and how it is shown."""
 
     frame: Frame
     poses: Poses
     looks: list[Look] = field(default_factory=list)
+    view: View = "overlay"
 
     def placed(self) -> Item:
         """The poses know which frame they are of."""

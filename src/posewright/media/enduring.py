@@ -77,5 +77,8 @@ def _waited(why: str, heard: float, path: Path, capture: Capture, intake: Intake
     if intake.silent_since != heard:
         intake.silent_since = heard
         intake.interruptions += 1
-        intake.tell(f"{path}: {why}; trying again for {capture.patience:g} s")
+        # One that comes and goes all the time is told of now and then.
+        if monotonic() - intake.told >= capture.patience:
+            intake.told = monotonic()
+            intake.tell(f"{path}: {why}; trying again for {capture.patience:g} s")
     return not intake.stopped.wait(min(RETRY, capture.patience - silent))

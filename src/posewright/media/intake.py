@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from collections.abc import Callable
@@ -59,3 +60,5 @@ class Intake:
     stopped: threading.Event = field(default_factory=threading.Event)
     silent_since: float | None = None
     """When it was heard last before it fell silent, by the clock."""
+    told: float = -math.inf
+    """When that was told last."""

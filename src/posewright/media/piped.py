@@ -12,12 +12,13 @@ from typing import Any
 from posewright.errors import PosewrightError
 from posewright.media.decoding import decoded, frame_picture
 from posewright.media.intake import PIPED_RATE, Capture, Intake
+from posewright.media.picture_row import JPEG, PNG, split_pictures
+from posewright.media.pictures import decode_picture
 from posewright.media.sources import Frame
 
-_PICTURES = {b"\xff\xd8\xff": "mjpeg", b"\x89PNG\r\n\x1a\n": "png_pipe"}
-"""First bytes of pictures, and what PyAV calls a row of such."""
 _LOOK = 0.2
 """Seconds between two looks whether reading shall end."""
+_BLOCK = 1 << 16
 
 
 def piped_frames(path: Path, capture: Capture, intake: Intake, descriptor: int = 0) -> Iterator[Frame]:
@@ -32,34 +33,47 @@ def piped_frames(path: Path, capture: Capture, intake: Intake, descriptor: int =
     Raises:
         PosewrightError: where nothing comes, or nothing that can be read.
     """
-    import av
-
     if os.isatty(descriptor):
         fix = "Pipe frames in, such as: ffmpeg -i clip.mp4 -f matroska - | posewright predict hand -"
         raise PosewrightError("is a terminal", file=path, fix=fix)
     pipe = _Pipe(descriptor, intake)
-    head = pipe.look(8)
-    if not head:
-        if intake.stopped.is_set():
-            return
+    head, any_frame = pipe.look(len(PNG)), False
+    if not head and not intake.stopped.is_set():
         raise PosewrightError("nothing came through the pipe", file=path)
-    kind = next((kind for begin, kind in _PICTURES.items() if head.startswith(begin)), None)
-    rate = capture.rate or PIPED_RATE
-    # Without the second option it reads dozens of pictures to guess a rate.
-    options = {"framerate": f"{rate:g}", "fpsprobesize": "0"} if kind else {}
+    pictures = head.startswith((JPEG, PNG))
+    for frame in (_pictures if pictures else _video)(pipe, path, capture, intake):
+        any_frame = True
+        yield frame
+    if not any_frame and not intake.stopped.is_set():
+        raise PosewrightError("holds no frame that can be read", file=path)
+
+
+def _pictures(pipe: _Pipe, path: Path, capture: Capture, intake: Intake) -> Iterator[Frame]:
+    """Damaged pictures take their time, but no number."""
+    count, rate = 0, capture.rate or PIPED_RATE
+    for place, data in enumerate(split_pictures(pipe.read)):
+        try:
+            picture = decode_picture(data, path)
+        except PosewrightError:
+            intake.damaged += 1
+            continue
+        yield Frame(picture, path, count, place / rate)
+        count += 1
+
+
+def _video(pipe: _Pipe, path: Path, capture: Capture, intake: Intake) -> Iterator[Frame]:
+    import av
+
     count, start, last = 0, None, 0.0
     try:
-        with av.open(pipe, format=kind, options=options) as container:
+        with av.open(pipe) as container:
             if not container.streams.video:
                 raise PosewrightError("holds no video stream", file=path)
             stream = container.streams.video[0]
             for frame in decoded(container, stream, intake):
-                if kind or frame.time is None:
-                    seconds = count / (rate if kind else float(stream.average_rate or rate))
-                else:
-                    start = frame.time if start is None else start
-                    seconds = frame.time - start
-                last = max(seconds, last + 1e-4) if count else 0.0
+                own = frame.time if frame.time is not None else count / float(stream.average_rate or PIPED_RATE)
+                start = own if start is None else start
+                last = max(own - start, last + 1e-4) if count else 0.0
                 yield Frame(frame_picture(frame), path, count, last)
                 count += 1
     except av.error.FFmpegError as error:
@@ -68,8 +82,6 @@ def piped_frames(path: Path, capture: Capture, intake: Intake, descriptor: int =
         what = f"is damaged at frame {count}" if count else "is neither pictures nor a video that can be piped"
         fix = None if count else "Pipe JPEG or PNG pictures, or a video made for it: ffmpeg ... -f matroska -"
         raise PosewrightError(f"{what} ({error.strerror})", file=path, fix=fix) from None
-    if not count and not intake.stopped.is_set():
-        raise PosewrightError("holds no frame", file=path)
 
 
 class _Pipe:
@@ -87,7 +99,7 @@ class _Pipe:
             self._head += more
         return self._head
 
-    def read(self, count: int = 65536) -> bytes:
+    def read(self, count: int = _BLOCK) -> bytes:
         if self._head:
             data, self._head = self._head[:count], self._head[count:]
             return data

@@ -51,7 +51,7 @@ class _Records:
 
     def __init__(self, path: Path, begin: bytes = b"", end: bytes = b"") -> None:
         # Without a buffer nothing waits in memory for a disk that turns out to be full.
-        self._file, self._end, self._whole = path.open("wb", buffering=0), end, 0
+        self._file, self._end, self._whole, self._path = path.open("wb", buffering=0), end, 0, path
         self.count = -1
         self.add(begin)
 
@@ -59,7 +59,8 @@ class _Records:
         try:
             self._file.seek(self._whole)
             self._put(data + self._end)
-        except OSError:
+        except OSError as error:
+            error.filename = str(self._path)  # so that it is known which of several files it was
             with suppress(OSError):
                 self._file.truncate(self._whole)
                 self._file.seek(self._whole)

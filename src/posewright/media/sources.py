@@ -20,6 +20,8 @@ from posewright.media.pictures import ENDINGS, read_picture
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts")
 """What a video file's name ends with, in lower case."""
+_LATE = 0.25
+"""Seconds behind its time from which a paced source goes on from now."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ class Frame:
     time: float | None = None
 
 
+_USUAL = Capture()
+
+
 @dataclass(frozen=True)
 class Source:
     """One thing a person named: a picture, a folder of pictures, a video, or something that is no file.
@@ -51,8 +56,8 @@ class Source:
         pictures: the picture files, in order; empty for anything else.
         address: of a stream; the number of a camera.
         capture: what is asked of what is no file.
-        paced: show a video file, or what is piped in, as if it happened now: no faster than it is, late frames are
-            dropped.
+        paced: give the frames of a video file, or of a pipe, no faster than their times say.
+        drops: do not wait for whoever takes them, as a camera does not.
     """
 
     name: str
@@ -60,8 +65,9 @@ class Source:
     path: Path
     pictures: tuple[Path, ...] = ()
     address: str = ""
-    capture: Capture = Capture()
+    capture: Capture = _USUAL
     paced: bool = False
+    drops: bool = False
 
     @property
     def count(self) -> int:
@@ -79,9 +85,14 @@ class Source:
         return self.kind == "camera" or (self.kind == "stream" and not _is_video(urlsplit(self.address).path))
 
     @property
+    def open_ended(self) -> bool:
+        """Whether its end is wherever reading it ends: what was read until then is all there is."""
+        return self.endless or self.kind == "pipe"
+
+    @property
     def live(self) -> bool:
         """Whether it does not wait: what is not taken in time is gone."""
-        return self.endless or self.paced
+        return self.endless or self.drops
 
     @property
     def rate(self) -> float:
@@ -100,7 +111,7 @@ class Source:
         intake = intake or (Intake() if self.kind != "video" else None)
         if self.moving:
             frames = _skipping(self._moving_frames(intake), bad)
-            yield from _paced(frames, intake or Intake()) if self.paced else frames
+            yield from _paced(frames, intake or Intake(), self.drops) if self.paced else frames
         for path in self.pictures:
             try:
                 image = read_picture(path)
@@ -110,7 +121,6 @@ class Source:
                 bad(error)
                 continue
             yield Frame(image, path)
-
 
     def _moving_frames(self, intake: Intake | None) -> Iterator[Frame]:
         if self.kind == "video" or intake is None:
@@ -145,7 +155,7 @@ def folder_pictures(folder: str | Path, option: str) -> list[Path]:
 
 
 def find_sources(
-    specs: Sequence[str | Path], exclude: Path | None = None, capture: Capture | None = None, paced: bool = False
+    specs: Sequence[str | Path], exclude: Path | None = None, capture: Capture | None = None
 ) -> list[Source]:
     """What the arguments of a command stand for.
 
@@ -154,8 +164,7 @@ def find_sources(
             ``"shots/*.png"``, of which each match counts as if it had been named.
         exclude: a folder whose pictures are left out: where results are written to.
         capture: take a number for a camera, an address for a stream and ``-`` for what is piped in, and ask this of
-            them; they count as names of files where None. A file of that name comes first.
-        paced: see :class:`Source`.
+            them; they count as names of files where None. A file or folder of that name comes first.
 
     Raises:
         PosewrightError: where something does not exist, a pattern matches nothing, or a folder holds no picture.
@@ -165,28 +174,29 @@ def find_sources(
     for path in (path for spec in specs for path in ([spec] if _no_file(spec, capture) else _expanded(spec))):
         if isinstance(path, str):
             assert capture is not None
-            sources.append(_live_source(path, capture, paced, taken))
+            sources.append(_live_source(path, capture, taken))
             continue
         name = _free_name(path.resolve().stem if path.is_file() else path.resolve().name, taken)
         if path.is_dir():
             sources.append(Source(name, "folder", path, tuple(_pictures_in(path, exclude))))
         elif _is_video(path.name):
-            sources.append(Source(name, "video", path, paced=paced))
+            sources.append(Source(name, "video", path))
         else:
             sources.append(Source(name, "picture", path, (path,)))
     return sources
 
 
 def _no_file(spec: str | Path, capture: Capture | None) -> bool:
-    if capture is None or not isinstance(spec, str) or Path(spec).exists():
+    if capture is None or not isinstance(spec, str):
         return False
-    return spec == "-" or (spec.isascii() and spec.isdigit()) or ADDRESS.fullmatch(spec) is not None
+    number = spec.isascii() and spec.isdigit() and not Path(spec).exists()
+    return spec == "-" or number or ADDRESS.fullmatch(spec) is not None
 
 
-def _live_source(spec: str, capture: Capture, paced: bool, taken: set[str]) -> Source:
+def _live_source(spec: str, capture: Capture, taken: set[str]) -> Source:
     if spec == "-":
         name = _free_name("stdin", taken)
-        return Source(name, "pipe", Path(name), capture=capture, paced=paced)
+        return Source(name, "pipe", Path(name), capture=capture)
     if spec.isdigit():
         name = _free_name(f"camera{int(spec)}", taken)
         return Source(name, "camera", Path(name), address=spec, capture=capture)
@@ -329,12 +339,14 @@ def open_video(path: str | Path) -> Any:
     return container
 
 
-def _paced(frames: Iterator[Frame], intake: Intake) -> Iterator[Frame]:
-    """Each frame not before its time has come."""
+def _paced(frames: Iterator[Frame], intake: Intake, drops: bool) -> Iterator[Frame]:
+    """Each frame not before its time has come; where none is to be dropped, who was kept waiting need not catch up."""
     begin = None
     for frame in frames:
-        begin = monotonic() if begin is None else begin
-        if intake.stopped.wait(max(0.0, begin + (frame.time or 0.0) - monotonic())):
+        now, time = monotonic(), frame.time or 0.0
+        if begin is None or (not drops and now - begin - time > _LATE):
+            begin = now - time
+        if intake.stopped.wait(max(0.0, begin + time - now)):
             return
         yield frame
 

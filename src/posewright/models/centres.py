@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 MAPS = ("heat", "width", "height", "right", "down")
-SPREAD = 0.54 / 6
-"""Standard deviation of the gaussian as a share of the box's side (arXiv:1909.00700, 3.2)."""
-LEAST_SPREAD = 0.4
+SPREAD = 0.12
+"""Standard deviation of the gaussian as a share of the box's side: wider than the 0.09 of arXiv:1909.00700, whose maps are
+finer."""
+LEAST_SPREAD = 0.6
 """The same in cells, at least: around small objects, too, there is a slope to the centre."""
 CORE = 0.5
 """Cells in which an object's gaussian is at least this high learn its box."""

@@ -6,6 +6,7 @@ Nothing in it is ever unpickled.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,6 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, *, half: bool = Fa
     Args:
         half: store floating-point weights as fp16, at half the size; what was between two fp16 values is rounded.
     """
-    from safetensors.torch import save_file
-
     header = {
         "format_version": FORMAT_VERSION,
         "net": checkpoint.net.config.to_dict(),
@@ -84,8 +83,15 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, *, half: bool = Fa
         "metrics": checkpoint.metrics,
         "terms": checkpoint.terms,
     }
+    return write_weights(header, checkpoint.net.state_dict(), path, half=half)
+
+
+def write_weights(header: dict[str, Any], state: Mapping[str, torch.Tensor], path: str | Path, *, half: bool) -> Path:
+    """Write the weights and header of any kind of net whole or not at all; see :func:`save_checkpoint`."""
+    from safetensors.torch import save_file
+
     weights = {}
-    for name, value in checkpoint.net.state_dict().items():
+    for name, value in state.items():
         value = value.detach().cpu().contiguous()
         weights[name] = value.half() if half and value.is_floating_point() else value
     with whole_file(path) as temporary:
@@ -93,31 +99,65 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, *, half: bool = Fa
     return Path(path)
 
 
-def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint.
+def read_weights(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Read what :func:`write_weights` wrote: the header, and the weights in single precision.
 
     Raises:
-        PosewrightError: where the file is missing, cut short, not a posewright checkpoint, or of another version.
+        PosewrightError: where the file is missing, cut short, not a posewright checkpoint, or of another kind or version.
     """
+    path = Path(path)
+    header, own, weights = _read(path)
+    if header["format_version"] != FORMAT_VERSION:
+        raise PosewrightError(
+            f"has format version {header['format_version']}, this posewright reads {FORMAT_VERSION}", file=path
+        )
+    if own != kind:
+        what = {"locator": "is a locator's checkpoint", "keypoints": "is the checkpoint of a keypoint model"}.get(own)
+        wanted = {"locator": "a locator", "keypoints": "a keypoint model"}[kind]
+        raise PosewrightError(what or f"is a checkpoint of the unknown kind '{own}'", file=path, fix=f"Name {wanted}")
+    return header, {k: v.float() if v.dtype == torch.float16 else v for k, v in weights.items()}
+
+
+def checkpoint_kind(path: str | Path) -> str:
+    """Which kind of model a checkpoint is of: "keypoints" or "locator".
+
+    Raises:
+        PosewrightError: where the file is missing, cut short, or not a posewright checkpoint.
+    """
+    return _read(Path(path), headed=True)[1]
+
+
+def _read(path: Path, headed: bool = False) -> tuple[dict[str, Any], str, dict[str, torch.Tensor]]:
+    """A checkpoint's header, kind and tensors; no tensors where only the header is asked for."""
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
     if not path.is_file():
         raise PosewrightError("no such checkpoint", file=path)
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get("posewright")
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            weights = {} if headed else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError):
         raise PosewrightError("is not a safetensors file, or was cut short", file=path) from None
     if text is None:
         raise PosewrightError("is a safetensors file, but no posewright checkpoint", file=path)
     try:
         header = json.loads(text)
-        if header["format_version"] != FORMAT_VERSION:
-            raise PosewrightError(
-                f"has format version {header['format_version']}, this posewright reads {FORMAT_VERSION}", file=path
-            )
+        header["format_version"]
+        return header, str(header.get("kind", "keypoints")), weights
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PosewrightError(f"has a header that cannot be used: {type(error).__name__}", file=path) from None
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        PosewrightError: where the file is missing, cut short, not the checkpoint of a keypoint model, or of another version.
+    """
+    path = Path(path)
+    header, weights = read_weights(path, "keypoints")
+    try:
         net = build_net(net_config(header["net"]), int(header["keypoints"]))
         skeleton = Skeleton.from_dict(header["skeleton"])
         rule = CropRule.from_dict(header["crop"])
@@ -132,13 +172,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         if isinstance(error, PosewrightError):
             raise PosewrightError(error.what, file=path, fix=error.fix) from None
         raise PosewrightError(f"has a header that cannot be used: {type(error).__name__}", file=path) from None
-    weights = {k: v.float() if v.dtype == torch.float16 else v for k, v in weights.items()}
-    try:
-        net.load_state_dict(weights)
-    except RuntimeError as error:
-        raise PosewrightError(
-            f"its weights do not fit its net: {str(error).splitlines()[1].strip()}", file=path
-        ) from None
+    fill_net(net, weights, path)
     return Checkpoint(
         net.eval(),
         skeleton,
@@ -151,6 +185,16 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         covariance,
         score_curve,
     )
+
+
+def fill_net(net: torch.nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Give a net its weights, or raise a PosewrightError where they are not those of such a net."""
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        raise PosewrightError(
+            f"its weights do not fit its net: {str(error).splitlines()[1].strip()}", file=path
+        ) from None
 
 
 def stored_as_half(path: str | Path) -> bool:

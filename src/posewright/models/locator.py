@@ -7,6 +7,7 @@ is in :mod:`posewright.models.centres`.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -27,9 +28,7 @@ USUAL_SIDE = 8.0
 class Unit(nn.Module):
     """A convolution, its batch norm, and a ReLU unless told otherwise."""
 
-    def __init__(
-        self, cin: int, cout: int, kernel: int, *, stride: int = 1, groups: int = 1, act: bool = True
-    ) -> None:
+    def __init__(self, cin: int, cout: int, kernel: int, *, stride: int = 1, groups: int = 1, act: bool = True) -> None:
         super().__init__()
         # An even kernel of a strided convolution is centred where the output cell is, (s - 1) / 2 to the right of s * i.
         pad = kernel // 2 - (stride > 1) if kernel % 2 == 0 else kernel // 2
@@ -49,7 +48,10 @@ class Block(nn.Module):
         super().__init__()
         c = channels
         self.deep = nn.Sequential(
-            Unit(c, c, 5, groups=c, act=False), Unit(c, c, 1), Unit(c, c, 3, groups=c, act=False), Unit(c, c, 1, act=False)
+            Unit(c, c, 5, groups=c, act=False),
+            Unit(c, c, 1),
+            Unit(c, c, 3, groups=c, act=False),
+            Unit(c, c, 1, act=False),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,7 +75,7 @@ class CentreNet(nn.Module):
                 Unit(cin, cout, 4, stride=2),
                 *(Block(cout) for _ in range(config.depth if level else 0)),
             )
-            for level, (cin, cout) in enumerate(zip(widths, widths[1:]))
+            for level, (cin, cout) in enumerate(itertools.pairwise(widths))
         )
         first = 1 if config.stride == 8 else 0
         self.lateral = nn.ModuleList(Unit(w, c, 1, act=False) for w in widths[first + 1 :])

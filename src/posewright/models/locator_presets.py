@@ -45,7 +45,10 @@ class CentreConfig:
 
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "locator": ("centres and sizes at an eighth of the input's resolution", {}),
-    "locator_small": ("the same with two thirds of the width and one block at each resolution", {"channels": 30, "depth": 1}),
+    "locator_small": (
+        "the same with two thirds of the width and one block at each resolution",
+        {"channels": 30, "depth": 1},
+    ),
     "locator_fine": ("the same at a quarter, for small objects", {"stride": 4}),
 }
 """By name: what it is, and its settings where they are not the defaults."""

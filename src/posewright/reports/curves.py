@@ -18,6 +18,8 @@ from posewright.files import read_text
 
 Array = NDArray[np.float64]
 
+FIGURES = {"val_pck": "PCK", "val_ap50": "AP"}
+"""The figures that make an epoch the best, by name: what a person calls them. A run has one of them."""
 FILES = ("metrics.csv", "val.txt")
 """What is looked for in a run's folder."""
 _EPOCH = re.compile(r"Epoch\s+(\d+)\s*:\s*(\S+)")
@@ -31,8 +33,8 @@ class Run:
         name: what a chart calls it.
         file: where it was read from.
         epoch: ``[E]`` whole numbers, counted from 1, ascending.
-        series: name to ``[E]``; NaN for an epoch without that figure. ``val_pck``, ``val_loss``, ``train_loss``, ``lr``
-            and ``seconds`` are the names with a meaning.
+        series: name to ``[E]``; NaN for an epoch without that figure. ``val_pck``, ``val_ap50``, ``val_loss``,
+            ``train_loss``, ``lr`` and ``seconds`` are the names with a meaning.
         note: what the figures' convention is, where it is not ours.
     """
 
@@ -43,12 +45,17 @@ class Run:
     note: str = ""
 
     def best(self) -> int | None:
-        """The row of the highest validation PCK, else of the lowest validation or training loss; None without any."""
-        for name, sign in (("val_pck", 1), ("val_loss", -1), ("train_loss", -1)):
+        """The row of the highest validation figure, else of the lowest validation or training loss; None without any."""
+        for name, sign in (*((name, 1) for name in FIGURES), ("val_loss", -1), ("train_loss", -1)):
             values = self.series.get(name)
             if values is not None and np.isfinite(values).any():
                 return int(np.argmax(np.where(np.isfinite(values), sign * values, -np.inf)))
         return None
+
+    @property
+    def figure(self) -> str:
+        """Which of :data:`FIGURES` the run has; PCK where it has none."""
+        return next((name for name in FIGURES if np.isfinite(self.series.get(name, np.nan)).any()), "val_pck")
 
     def at(self, name: str, row: int | None) -> float:
         """One figure, NaN where it is missing; a row of -1 is the last epoch."""
@@ -94,9 +101,10 @@ def summary(run: Run) -> dict[str, Any]:
     """A run as one row of a table: its best epoch and what was measured there."""
     best = run.best()
     row: dict[str, Any] = {"run": run.name, "epochs": int(run.epoch[-1])}
-    row |= {"best epoch": None if best is None else int(run.epoch[best]), "best PCK": run.at("val_pck", best)}
+    what = FIGURES[run.figure]
+    row |= {"best epoch": None if best is None else int(run.epoch[best]), f"best {what}": run.at(run.figure, best)}
     row |= {
-        "last PCK": run.at("val_pck", -1),
+        f"last {what}": run.at(run.figure, -1),
         "val loss": run.at("val_loss", best),
         "train loss": run.at("train_loss", best),
     }

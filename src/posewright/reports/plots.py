@@ -47,6 +47,7 @@ def training_curves(runs: Sequence[Run], path: str | Path) -> Path:
         (title, [(n, style) for n, style in names if any(np.isfinite(r.series.get(n, np.nan)).any() for r in runs)])
         for title, names in (
             ("PCK on the validation pictures", (("val_pck", "-"),)),
+            ("AP of boxes on the validation pictures", (("val_ap50", "-"),)),
             ("loss (dashed: training)", (("train_loss", "--"), ("val_loss", "-"))),
             ("learning rate", (("lr", "-"),)),
         )
@@ -68,8 +69,9 @@ def training_curves(runs: Sequence[Run], path: str | Path) -> Path:
                 label = run.name if name == names[-1][0] else None
                 axes.plot(run.epoch[seen], values[seen], style, color=colour, label=label, lw=1.6, marker=dot, ms=4)
             best = run.best()
-            if best is not None and names[0][0] == "val_pck" and math.isfinite(run.at("val_pck", best)):
-                value = run.at("val_pck", best)
+            figure_of = names[0][0]
+            if best is not None and figure_of == run.figure and math.isfinite(run.at(figure_of, best)):
+                value = run.at(figure_of, best)
                 axes.plot(run.epoch[best], value, "o", color=colour, ms=6, mfc="white", mew=1.8)
                 axes.annotate(
                     f"{value:.3f}", (run.epoch[best], value), (0, -14), textcoords="offset points", ha="center"
@@ -78,7 +80,7 @@ def training_curves(runs: Sequence[Run], path: str | Path) -> Path:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if title.startswith("loss"):
             _log_where_wide(axes, [run.series[n] for run in runs for n, _ in names if n in run.series])
-        elif title.startswith("PCK"):
+        elif title.startswith(("PCK", "AP")):
             axes.set_ylim(bottom=0)
     if len(runs) > 1:
         handles, labels = figure.axes[0].get_legend_handles_labels()

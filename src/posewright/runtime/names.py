@@ -28,6 +28,17 @@ class Shipped:
     model: Path
 
     @property
+    def kind(self) -> str:
+        """Which kind of model it is.
+
+        Raises:
+            PosewrightError: where its file cannot be read.
+        """
+        from posewright.runtime.modelfile import read_info
+
+        return read_info(self.model).kind
+
+    @property
     def checkpoint(self) -> Path | None:
         """The checkpoint beside the model file, where it was shipped too."""
         path = self.model.with_suffix(".safetensors")

@@ -55,53 +55,11 @@ class OnnxEngine:
     def __init__(
         self, path: str | Path, device: str = "auto", threads: int | None = None, *, kind: str = "keypoints"
     ) -> None:
-        if threads is not None and threads < 1:
-            raise PosewrightError(f"threads must be at least 1, not {threads}")
         self.path = Path(path)
         self.info: ModelInfo = read_info(self.path)
         require_kind(self.info, kind, self.path)
-        self.device, self._session = self._open(device, threads)
+        self.device, self._session = open_session(self.path, device, threads)
         self.batch = self._check()
-
-    def _open(self, device: str, threads: int | None) -> tuple[str, Any]:
-        if device == "auto":
-            if DEVICES["cuda"].provider in _available():
-                try:
-                    return "cuda", self._start("cuda", threads)
-                except PosewrightError:
-                    pass  # the package is there, the driver or its libraries are not
-            return "cpu", self._start("cpu", threads)
-        if device not in DEVICES:
-            raise PosewrightError(f"unknown device '{device}'", fix=did_you_mean(device, ["auto", *DEVICES]))
-        return device, self._start(device, threads)
-
-    def _start(self, device: str, threads: int | None) -> Any:
-        import onnxruntime
-
-        wanted = DEVICES[device]
-        if wanted.provider not in _available():
-            raise PosewrightError(f"this onnxruntime cannot run on {device}", fix=f"Install {wanted.package}")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # what goes wrong is raised as well
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        # Between calls the engine's threads give way to what reads, crops and draws the next picture.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        if device == "directml":
-            options.enable_mem_pattern = False  # as that provider demands
-        if device in ("cuda", "tensorrt") and hasattr(onnxruntime, "preload_dlls"):
-            onnxruntime.preload_dlls()
-        # What a provider cannot run, the processor does; TensorRT hands on to CUDA first.
-        chain = [wanted.provider, *(["CUDAExecutionProvider"] if device == "tensorrt" else []), "CPUExecutionProvider"]
-        try:
-            session = onnxruntime.InferenceSession(str(self.path), options, providers=list(dict.fromkeys(chain)))
-        except Exception as error:  # onnxruntime's errors share no other base
-            what = f"cannot be loaded by onnxruntime: {_first_line(error)}"
-            raise PosewrightError(what, file=self.path, fix="Copy or export the model file again") from None
-        if session.get_providers()[0] != wanted.provider:
-            fix = f"Check the driver and its libraries ({wanted.package}), or take --device cpu"
-            raise PosewrightError(f"onnxruntime could not start on {device}", fix=fix)
-        return session
 
     def _check(self) -> int | None:
         """Hold the graph against what the file says of itself; return its batch size, None where that is free."""
@@ -147,6 +105,55 @@ class OnnxEngine:
         except Exception as error:  # see _start
             what = f"onnxruntime failed on {self.device}: {_first_line(error)}"
             raise PosewrightError(what, file=self.path) from None
+
+
+def open_session(path: Path, device: str = "auto", threads: int | None = None) -> tuple[str, Any]:
+    """Load any ONNX file with onnxruntime; see :class:`OnnxEngine`.
+
+    Returns:
+        The device that it runs on, and the session.
+    """
+    if threads is not None and threads < 1:
+        raise PosewrightError(f"threads must be at least 1, not {threads}")
+    if device == "auto":
+        if DEVICES["cuda"].provider in _available():
+            try:
+                return "cuda", _started(path, "cuda", threads)
+            except PosewrightError:
+                pass  # the package is there, the driver or its libraries are not
+        return "cpu", _started(path, "cpu", threads)
+    if device not in DEVICES:
+        raise PosewrightError(f"unknown device '{device}'", fix=did_you_mean(device, ["auto", *DEVICES]))
+    return device, _started(path, device, threads)
+
+
+def _started(path: Path, device: str, threads: int | None) -> Any:
+    import onnxruntime
+
+    wanted = DEVICES[device]
+    if wanted.provider not in _available():
+        raise PosewrightError(f"this onnxruntime cannot run on {device}", fix=f"Install {wanted.package}")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised as well
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    # Between calls the engine's threads give way to what reads, crops and draws the next picture.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    if device == "directml":
+        options.enable_mem_pattern = False  # as that provider demands
+    if device in ("cuda", "tensorrt") and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()
+    # What a provider cannot run, the processor does; TensorRT hands on to CUDA first.
+    chain = [wanted.provider, *(["CUDAExecutionProvider"] if device == "tensorrt" else []), "CPUExecutionProvider"]
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=list(dict.fromkeys(chain)))
+    except Exception as error:  # onnxruntime's errors share no other base
+        what = f"cannot be loaded by onnxruntime: {_first_line(error)}"
+        raise PosewrightError(what, file=path, fix="Copy or export the model file again") from None
+    if session.get_providers()[0] != wanted.provider:
+        fix = f"Check the driver and its libraries ({wanted.package}), or take --device cpu"
+        raise PosewrightError(f"onnxruntime could not start on {device}", fix=fix)
+    return session
 
 
 def _available() -> list[str]:

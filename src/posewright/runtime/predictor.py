@@ -242,6 +242,9 @@ class Predictor:
             found = self._both_ways(batch, first=0 if keep == "stages" else -1)
         elif "keypoints" in self.info.outputs and keep is None:
             found = self._fetch(batch, "keypoints")
+        elif "keypoints" in self.info.outputs and keep == "stages":
+            found = self._fetch(batch, "keypoints", "heatmaps")
+            found["heatmaps"] = found["heatmaps"][:, :, : len(self.skeleton)]
         else:
             found = self._fetch(batch, "heatmaps")
             found["heatmaps"] = found["heatmaps"][:, 0 if keep == "stages" else -1 :, : len(self.skeleton)]
@@ -253,9 +256,9 @@ class Predictor:
             found["presence"] = found["keypoints"][..., 2].mean(1)
         return found
 
-    def _fetch(self, batch: NDArray[np.uint8], main: str) -> dict[str, NDArray[Any]]:
-        """One run of the net: the output named ``main``, and those of the smaller ones that the file has."""
-        names, start = [main, *self._extras], perf_counter()
+    def _fetch(self, batch: NDArray[np.uint8], *main: str) -> dict[str, NDArray[Any]]:
+        """One run of the net: the outputs named, and those of the smaller ones that the file has."""
+        names, start = [*main, *self._extras], perf_counter()
         found = dict(zip(names, self._engine.run(batch, names), strict=True))
         self.spent["net"] += perf_counter() - start
         return found

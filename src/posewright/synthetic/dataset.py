@@ -36,7 +36,8 @@ def make_hand_set(
 ) -> Annotations:
     """Write ``folder/images/*.jpg`` and ``folder/annotations.json`` (COCO keypoints with a split for each picture).
 
-    Picture i is ``render_hand(seed, i, ...)``, or with ``hands`` ``render_hands(seed, i, ...)``. The folder appears when everything in it is written.
+    Picture i is ``render_hand(seed, i, ...)``, or with ``hands`` ``render_hands(seed, i, ...)``. The folder appears when
+    everything in it is written.
 
     Args:
         folder: must be new or empty.

@@ -19,6 +19,8 @@ NOISE = 0.03
 class CpmFilter:
     """``cpm``. A keypoint that is not seen is only predicted, which the original had no case for."""
 
+    guides = False
+
     def __init__(self, noise: float = NOISE) -> None:
         self.noise = noise
         self._state: Array | None = None

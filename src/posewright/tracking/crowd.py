@@ -22,7 +22,7 @@ from posewright.metrics.oks import oks
 from posewright.poses import Poses
 from posewright.runtime.predictor import Predictor
 from posewright.tracking.box import Array, found_box, middle, overlaps
-from posewright.tracking.track import Track
+from posewright.tracking.track import Track, better
 
 USUAL_SIGMA = 0.0625
 """For skeletons without OKS sigmas."""
@@ -121,6 +121,7 @@ class Crowd:
             return Poses.empty(self.model.skeleton, width=image.shape[1], height=image.shape[0])
         seen = self._see(image, crops)
         own, new = seen[: len(self.tracks)], seen[len(self.tracks) :]
+        self._look_again(image, own)
         kept = self._followed(own, time)
         self._without_doubles(kept)
         for pose in new:
@@ -159,6 +160,14 @@ class Crowd:
             [image], [boxes], flip=config.flip, batch_size=config.batch_size, to_crop=[maps]
         )[0]
         return [seen.only([i]) for i in range(len(seen))]
+
+    def _look_again(self, image: NDArray[np.uint8], own: list[Poses]) -> None:
+        """Look once more at objects that were at the edge of their crops; all of them in one batch."""
+        again = [track.crop_again(self.model.info.crop, seen) for track, seen in zip(self.tracks, own)]
+        which = [i for i, crop in enumerate(again) if crop is not None]
+        if which:
+            for i, seen in zip(which, self._see(image, [crop for crop in again if crop is not None])):
+                own[i] = better(own[i], seen)
 
     # -- what was seen -------------------------------------------------------------------------------------------------
 

@@ -71,7 +71,12 @@ class Filter(Protocol):
     """Follows the keypoints of one object.
 
     Times must not go back; a frame that shows the object nowhere is passed over, or handed in with NaN for all.
+
+    Attributes:
+        guides: whether a tracker's box goes by what the filter says; else by what is measured.
     """
+
+    guides: bool
 
     def update(self, measured: Measured) -> Estimate:
         """Take in one frame; the best that is known at its time."""
@@ -110,6 +115,8 @@ def measured(poses: Poses, index: int = 0, time: float | None = None, covariance
 
 class Unfiltered:
     """``none``: what was measured, as it was; a keypoint that was not seen stays where it was last."""
+
+    guides = True
 
     def __init__(self) -> None:
         self._last: Array | None = None

@@ -18,7 +18,7 @@ from posewright.poses import Poses
 from posewright.runtime.predictor import Predictor
 from posewright.tracking.box import Array, found_box, overlap, widened
 from posewright.tracking.search import Search
-from posewright.tracking.track import BOX_MARGIN, Track
+from posewright.tracking.track import BOX_MARGIN, Track, better
 
 CHECK_EVERY = 0.5
 """Seconds from one confirming look at an object to the next."""
@@ -134,8 +134,16 @@ class Follower:
         return Poses.empty(self.model.skeleton, width=image.shape[1], height=image.shape[0])
 
     def _see(self, image: NDArray[np.uint8], track: Track, time: float) -> Poses:
-        box, to_crop = track.crop(self.model.info.crop, time)
-        return self.model.predict_batch([image], [box[None]], flip=self.config.flip, to_crop=[[to_crop]])[0]
+        """What the model sees where the object should be; again where it turns out to be at the edge of that."""
+        rule, flip = self.model.info.crop, self.config.flip
+        box, to_crop = track.crop(rule, time)
+        seen = self.model.predict_batch([image], [box[None]], flip=flip, to_crop=[[to_crop]])[0]
+        again = track.crop_again(rule, seen)
+        if again is None:
+            return seen
+        box, to_crop = again
+        second = self.model.predict_batch([image], [box[None]], flip=flip, to_crop=[[to_crop]])[0]
+        return better(seen, second)
 
 
 class Both:

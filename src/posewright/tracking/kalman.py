@@ -64,6 +64,8 @@ class Kalman:
         adaptive: widen the prediction where the whole object moves otherwise than foretold.
     """
 
+    guides = True
+
     def __init__(self, order: int = 1, process: float | None = None, gate: float = GATE, adaptive: bool = True) -> None:
         self.order = order
         self.process = PROCESS[order] if process is None else process
@@ -113,10 +115,11 @@ class Kalman:
         before, spread, transition = self._ahead(measured.time, seen)
         innovation, use = measured.xy - before[:, :2], seen & known
         spread, total, far = self._widened(innovation, spread, measured.noise, use)
-        # A keypoint that lies far off alone is believed once it is seen there twice.
-        again = np.linalg.norm(measured.xy - self._odd, axis=1) < np.sqrt(
-            self.gate * measured.noise.trace(axis1=1, axis2=2)
-        )
+        # A keypoint that lies far off alone is believed once it is seen there twice; "there" goes with the others.
+        fitting = use & ~far
+        carried = np.median(measured.xy[fitting] - self.last.after[fitting, :2], axis=0) if fitting.any() else 0.0
+        reach = np.sqrt(self.gate * measured.noise.trace(axis1=1, axis2=2))
+        again = np.linalg.norm(measured.xy - (self._odd + carried), axis=1) < reach
         jumped = use & far & again
         doubted = use & far & ~again
         agreed = use & ~far

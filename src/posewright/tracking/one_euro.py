@@ -23,6 +23,8 @@ class OneEuro:
         cutoff, beta, cutoff_of_speed: the paper's; in Hz, Hz per size and second, Hz.
     """
 
+    guides = True
+
     def __init__(self, cutoff: float = CUTOFF, beta: float = BETA, cutoff_of_speed: float = CUTOFF_OF_SPEED) -> None:
         self.cutoff, self.beta, self.cutoff_of_speed = cutoff, beta, cutoff_of_speed
         self._xy: Array | None = None

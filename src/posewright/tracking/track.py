@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from posewright.geometry import CropRule, Similarity, keypoints_box
 from posewright.poses import Poses
-from posewright.tracking.box import MovingBox, found_box, middle, overlap
+from posewright.tracking.box import LOOK, MovingBox, found_box, middle, overlap, widened
 from posewright.tracking.filters import Array, Estimate, Measured, make_filter, measured
 
 BOX_MARGIN = 1.2
@@ -25,6 +25,12 @@ NEAR = 0.15
 """Keypoints off by this share of the object's size agree to 0.61."""
 STOLEN = 0.5
 """Overlap with another object's box from which what is seen is that object."""
+OFF, AGAIN = 0.12, 1.1
+"""An object that is off the middle of its crop by this share of the box's size is looked at again, in a box so much wider."""
+WORSE, WIDER = 0.8, 1.3
+"""So is one whose mean score is below this share of what it usually is."""
+USUAL = 0.1
+"""Share of a frame in the usual score."""
 PATIENCE = 0.35
 """Seconds of doubt until an object is lost."""
 CONFIRMED = 2
@@ -59,6 +65,7 @@ class Track:
         """Frames on which it was believed to be seen."""
         self._upright, self._mirrored, self._angle = upright, mirrored, 0.0
         self._doubt, self._time, self._failed = 0.0, time, 0
+        self._usual_score = 0.0
 
     @property
     def confirmed(self) -> bool:
@@ -77,7 +84,30 @@ class Track:
 
     def crop(self, rule: CropRule, time: float) -> tuple[Array, Similarity]:
         """The box to look into at a time, and the map from the picture to its crop."""
-        box = self.box.ahead(time)
+        return self._crop(rule, self.box.ahead(time))
+
+    def crop_again(self, rule: CropRule, seen: Poses) -> tuple[Array, Similarity] | None:
+        """Where to look once more on the same frame; None where the first look was a good one.
+
+        It was not where the object lies at the edge of its crop, or has lower scores than it usually has.
+
+        Args:
+            rule: the model's.
+            seen: the one pose of the first crop.
+        """
+        box = None if seen.presence[0] < LOW else self._box_of(seen.xy[0], seen.score[0] >= LOOK)
+        if box is None:
+            return None
+        first = seen.boxes[0]
+        size = np.sqrt(max(float((first[2:] - first[:2]).prod()), 1.0))
+        if float(seen.score[0].mean()) < WORSE * self._usual_score:
+            # Part of it may lie outside the crop, and what was found is then too small.
+            return self._crop(rule, widened(box, WIDER))
+        if np.abs(middle(box) - middle(first)).max() > OFF * size:
+            return self._crop(rule, widened(box, AGAIN))
+        return None
+
+    def _crop(self, rule: CropRule, box: Array) -> tuple[Array, Similarity]:
         angle = -self._angle if self._mirrored else self._angle
         return box, Similarity.crop(box, rule.size, margin=rule.margin, rotation=angle, flip=self._mirrored)
 
@@ -103,12 +133,18 @@ class Track:
         self.measured = measured(seen, 0, time)
         self.estimate = self.filter.update(self.measured)
         known = np.asarray(np.isfinite(self.estimate.xy).all(1))
-        box = self._box_of(self.estimate.xy, known)
+        where = self.estimate.xy if self.filter.guides else np.where(self.measured.seen[:, None], seen.xy[0], np.nan)
+        there = np.asarray(np.isfinite(where).all(1))
+        # What the filter does not believe now stands where it was, and would stretch the box.
+        firm = there & self.estimate.agreed
+        box = self._box_of(where, firm if 2 * firm.sum() >= there.sum() else there)
         if box is not None and elsewhere:
             self.box = MovingBox(box, time)
             self.box.speed = np.nan_to_num(np.nanmedian(self.estimate.velocity[known], axis=0))
         elif box is not None:
             self.box.update(box, time)
+        score = float(seen.score[0].mean())
+        self._usual_score += (score - self._usual_score) * (USUAL if self.frames else 1.0)
         self.frames += 1
         return True
 
@@ -156,3 +192,8 @@ class Track:
             return None
         centre, half = turn.T @ middle(box), (box[2:] - box[:2]) / 2
         return np.concatenate([centre - half, centre + half])
+
+
+def better(first: Poses, second: Poses) -> Poses:
+    """Of two looks at one object, the one with the higher scores."""
+    return second if second.score[0].mean() > first.score[0].mean() else first

@@ -106,6 +106,11 @@ class SceneAugment(PixelConfig):
     mosaic: float = 0.3
     """Share of samples put together from four pictures, so that objects come smaller and beside other things."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shift > 1:
+            raise PosewrightError(f"augment.shift is a share from 0 to 1, not {self.shift}")
+
 
 _SHARES = (
     "rotation_share", "flip", "flip_vertical", "half_body", "grey", "clahe", "blur", "cutout", "cutout_size",

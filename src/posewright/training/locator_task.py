@@ -93,9 +93,7 @@ class LocatorTask(RunTask):
             kept.zero_()
         boxes = [suppressed(f[:, :4], f[:, 4]) for f in found.double().numpy()]
         rows = true.double().numpy()
-        finds = judge(
-            boxes, [t[t[:, 4] == OBJECT, :4] for t in rows], [t[t[:, 4] == IGNORED, :4] for t in rows]
-        )
+        finds = judge(boxes, [t[t[:, 4] == OBJECT, :4] for t in rows], [t[t[:, 4] == IGNORED, :4] for t in rows])
         return finds, float(sums[0] / sums[1].clamp(min=1))
 
 

@@ -140,7 +140,7 @@ class SceneDataset(Dataset[SceneSample]):
             rule = CropRule((right - left, bottom - top), border=self.rule.border, reduce_above=self.rule.reduce_above)
             part, found, state = self._single(which, rule, rng)
             image[top:bottom, left:right] = part
-            boxes.append(found + (left, top, left, top))
+            boxes.append(found + np.array([left, top, left, top]))
             states.append(state)
         return image, np.concatenate(boxes), np.concatenate(states)
 

@@ -62,7 +62,7 @@ def free_start(config: NetConfig, keypoints: int) -> Start | None:
     names = {name: tuple(t.shape) for name, t in _blank(config, keypoints).named_parameters()}
     whole = sum(torch.Size(s).numel() for s in names.values())
     for shipped in free_models().values():
-        if shipped.checkpoint is None:
+        if shipped.checkpoint is None or shipped.kind != "keypoints":
             continue
         start = Start(shipped.name, load_checkpoint(shipped.checkpoint))
         if not _alike(config, start.checkpoint.net.config, (*config.weights_depend_on, "mean", "colour", "scale")):

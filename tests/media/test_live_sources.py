@@ -1,0 +1,403 @@
+"""Cameras, streams and pipes: what they give, and what becomes of them when they stall, break, change or end."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from helpers.feeds import Feed, jpeg, piped, shade
+from posewright.errors import PosewrightError
+from posewright.media import camera, enduring, stream
+from posewright.media.intake import Capture, Intake
+from posewright.media.picture_row import split_pictures
+from posewright.media.piped import piped_frames
+from posewright.media.sinks import h264_video
+from posewright.media.sources import find_sources, video_frames
+
+LIVE = Capture()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(enduring, "RETRY", 0.05)
+    monkeypatch.setattr(stream, "READ", 0.5)
+
+
+def levels(frames) -> list[int]:
+    return [round(float(frame.image.mean())) for frame in frames]
+
+
+# -- what is taken for what --------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    specs = ["0", "rtsp://me:secret@host.local:554/a/b.sdp", "https://host/clip.mp4?x=1", "-", "http://host", "0"]
+    found = find_sources(specs, capture=LIVE)
+    assert [(s.kind, s.name) for s in found] == [
+        ("camera", "camera0"),
+        ("stream", "host.local-b"),
+        ("stream", "host-clip"),
+        ("pipe", "stdin"),
+        ("stream", "host"),
+        ("camera", "camera0-2"),
+    ]
+    assert not any("secret" in f"{s.name} {s.path}" for s in found)
+    assert [s.endless for s in found] == [True, True, False, False, True, True]
+    assert [s.live for s in found] == [True, True, False, False, True, True]
+    assert [s.open_ended for s in found] == [True, True, False, True, True, True]
+    assert all(s.moving for s in found)
+
+
+def test_files_come_first_and_other_commands_know_no_cameras(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PosewrightError, match="0: does not exist"):
+        find_sources(["0"])
+    (tmp_path / "0").write_bytes(jpeg(shade(50)))
+    assert find_sources(["0"], capture=LIVE)[0].kind == "picture"
+
+
+@pytest.mark.parametrize(
+    "bad", [{"size": (0, 480)}, {"rate": 0.0}, {"rate": float("nan")}, {"patience": 0.0}, {"patience": float("nan")}]
+)
+def test_what_makes_no_sense(bad):
+    with pytest.raises(PosewrightError):
+        Capture(**bad)
+
+
+# -- cameras -----------------------------------------------------------------------------------------------------------
+
+
+class Camera:
+    """Stands for OpenCV's. ``script`` has for each time that it is opened how many pictures it gives; None: it cannot be."""
+
+    script: list[int | None]
+    opened = 0
+    asked: dict[int, float]
+
+    def __init__(self, number: int) -> None:
+        kind = type(self)
+        turn = min(kind.opened, len(kind.script) - 1)
+        kind.opened += 1
+        self.left, self.turn = kind.script[turn], turn
+
+    def isOpened(self) -> bool:
+        return self.left is not None
+
+    def set(self, what: int, value: float) -> bool:
+        type(self).asked[what] = value
+        return True
+
+    def read(self):
+        if not self.left:
+            return False, None
+        self.left -= 1
+        picture = shade(0)
+        picture[..., 2] = 100 + 10 * self.turn  # OpenCV has red last
+        return True, picture
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.fixture
+def cameras(monkeypatch):
+    def plug(*script: int | None) -> type[Camera]:
+        kind = type("Plugged", (Camera,), {"script": list(script), "asked": {}})
+        monkeypatch.setattr(cv2, "VideoCapture", kind)
+        return kind
+
+    return plug
+
+
+def frames_of(spec: str, intake: Intake, capture: Capture):
+    return list(find_sources([spec], capture=capture)[0].frames(intake=intake))
+
+
+def test_a_camera_that_is_unplugged_and_back(cameras):
+    kind, said = cameras(3, None, None, 2, None), []
+    intake = Intake(tell=said.append)
+    found = frames_of("0", intake, Capture((640, 480), 25.0, patience=0.4))
+    assert [f.frame for f in found] == [0, 1, 2, 3, 4]
+    times = [f.time for f in found]
+    assert times[0] == 0.0 and all(a < b for a, b in itertools.pairwise(times))
+    assert [int(f.image[0, 0, 0]) for f in found] == [100, 100, 100, 130, 130] and (found[0].image[..., 1:] == 0).all()
+    assert intake.interruptions == 2
+    assert len(said) == 3 and "trying again for 0.4 s" in said[0] and "taken for its end" in said[2]
+    assert kind.asked[cv2.CAP_PROP_FRAME_WIDTH] == 640 and kind.asked[cv2.CAP_PROP_FPS] == 25
+
+
+@pytest.mark.parametrize("script", [(None,), (0,)])
+def test_a_camera_that_never_gives_anything(cameras, script):
+    cameras(*script)
+    with pytest.raises(PosewrightError, match=r"camera0: .*plugged in"):
+        frames_of("0", Intake(), LIVE)
+
+
+def test_a_camera_is_ended_by_its_switch(cameras):
+    cameras(10**9)
+    intake, taken = Intake(), []
+    for frame in find_sources(["3"], capture=LIVE)[0].frames(intake=intake):
+        taken.append(frame)
+        if len(taken) == 5:
+            intake.stopped.set()
+    assert len(taken) == 5 and taken[0].path == Path("camera3")
+
+
+def test_opencv_itself_without_a_camera(monkeypatch):
+    monkeypatch.setattr(camera.cv2, "VideoCapture", cv2.VideoCapture)
+    with pytest.raises(PosewrightError, match="cannot be opened"):
+        frames_of("97", Intake(), LIVE)
+
+
+# -- streams -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stream_that_stalls_comes_back_and_ends():
+    said: list[str] = []
+
+    def serve(number, send):
+        for i in range(6):
+            send(shade(40 * (number + 1) + i))
+        if number < 2:
+            feed.hang()
+
+    intake = Intake(tell=said.append)
+    with Feed(serve) as feed:
+        found = []
+        for frame in find_sources([feed.address], capture=Capture(patience=1.5))[0].frames(intake=intake):
+            found.append(frame)
+            if len(found) > 12 and feed.connections > 2:
+                intake.stopped.set()
+    assert [f.frame for f in found] == list(range(len(found)))
+    times = [f.time for f in found]
+    assert all(a < b for a, b in itertools.pairwise(times))
+    first = {round(level / 40) for level in levels(found)}
+    assert {1, 2, 3} <= first
+    assert intake.interruptions >= 2 and "nothing for 0.5 s; trying again for 1.5 s" in said[0]
+
+
+def test_a_stream_that_stays_silent_ends_after_the_patience():
+    said: list[str] = []
+
+    def serve(number, send):
+        if number == 0:
+            for i in range(5):
+                send(shade(50 + i))
+        feed.hang()
+
+    with Feed(serve) as feed:
+        found = frames_of(feed.address, Intake(tell=said.append), Capture(patience=0.8))
+    assert len(found) >= 1 and "taken for its end" in said[-1]
+
+
+def test_a_stream_that_is_not_there():
+    with pytest.raises(PosewrightError, match="Connection refused"):
+        frames_of("http://127.0.0.1:9/x.mjpg", Intake(), Capture(patience=0.5))
+
+
+def test_a_video_file_over_http_is_read_to_its_end(tmp_path):
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    with h264_video(tmp_path / "clip.mp4", 20) as add:
+        for i in range(12):
+            add(shade(20 + 15 * i), i / 20)
+    handler = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    found = frames_of(f"http://127.0.0.1:{server.server_address[1]}/clip.mp4", Intake(), LIVE)
+    server.shutdown()
+    server.server_close()
+    np.testing.assert_allclose([f.time for f in found], np.arange(12) / 20, atol=1e-3)
+    np.testing.assert_allclose(levels(found), 20 + 15 * np.arange(12), atol=4)
+
+
+# -- pipes -------------------------------------------------------------------------------------------------------------
+
+
+def gradient(seed: int) -> np.ndarray:
+    """A smooth picture, no two alike."""
+    y, x = np.mgrid[:48, :64]
+    waves = [np.sin((x * (seed + 2) + y * c) / 40 + c + seed) for c in range(3)]
+    return np.rint(127 + 100 * np.stack(waves, -1)).astype(np.uint8)
+
+
+def through(chunks, intake: Intake | None = None, rate: float | None = None):
+    with piped(chunks) as end:
+        return list(piped_frames(Path("stdin"), Capture(rate=rate), intake or Intake(), end))
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png"])
+def test_pictures_through_a_pipe(ending):
+    found = through([jpeg(shade(10 * i), ending) for i in range(1, 20)], rate=50.0)
+    np.testing.assert_allclose(levels(found), 10 * np.arange(1, 20), atol=2)
+    np.testing.assert_allclose([f.time for f in found], np.arange(19) / 50, atol=1e-3)
+    assert [f.frame for f in found] == list(range(19))
+
+
+def test_one_picture_through_a_pipe():
+    (frame,) = through([jpeg(shade(90))])
+    assert frame.image.shape == (48, 64, 3)
+
+
+def test_pictures_that_change_their_size():
+    chunks = [jpeg(shade(60, *((48, 64) if i < 4 else (80, 32)))) for i in range(8)]
+    assert [f.image.shape for f in through(chunks)] == [(48, 64, 3)] * 4 + [(80, 32, 3)] * 4
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png"])
+@pytest.mark.parametrize("harm", ["zeros", "cut short", "rubbish between"])
+def test_damaged_pictures_in_the_middle_are_counted(ending, harm):
+    shots = [gradient(i) for i in range(10)]
+    chunks = [jpeg(shot, ending) for shot in shots]
+    for i in (3, 4, 7):
+        data = chunks[i]
+        broken = {
+            "zeros": data[:100] + bytes(len(data) - 112) + data[-12:],
+            "cut short": data[: len(data) // 2],
+            "rubbish between": b"rubbish" + data + b"and more",
+        }
+        chunks[i] = broken[harm]
+    intake = Intake()
+    found = through([b"".join(chunks)], intake)
+    left = [i for i in range(10) if harm == "rubbish between" or i not in (3, 4, 7)]
+    assert intake.damaged == 10 - len(left)
+    assert [round(f.time * 25) for f in found] == left
+    for frame, i in zip(found, left):
+        assert np.abs(frame.image.astype(int) - shots[i]).mean() < 4
+
+
+def test_pictures_of_any_kind_cut_anywhere():
+    """JPEG with a thumbnail, with restarts, progressive; bytes come one by one."""
+    picture = np.random.default_rng(0).integers(0, 255, (24, 40, 3), dtype=np.uint8)[..., ::-1].copy()
+    kinds = ([], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 1], [cv2.IMWRITE_JPEG_OPTIMIZE, 1])
+    made = [cv2.imencode(".jpg", picture, kind)[1].tobytes() for kind in kinds]
+    inner = b"Exif\0\0" + made[0]
+    made.append(made[0][:2] + b"\xff\xe1" + (len(inner) + 2).to_bytes(2, "big") + inner + made[0][2:])
+    made.append(cv2.imencode(".png", picture)[1].tobytes())
+    whole = b"".join(made)
+    bytes_left = iter([*(whole[i : i + 1] for i in range(len(whole))), b""])
+    assert list(split_pictures(lambda: next(bytes_left))) == made
+
+
+@pytest.mark.parametrize("kind", ["matroska", "mpegts"])
+def test_a_video_through_a_pipe(tmp_path, kind):
+    path = tmp_path / "a.bin"
+    with av.open(str(path), "w", format=kind) as container:
+        out = container.add_stream("libx264", rate=10)
+        out.width, out.height, out.pix_fmt = 64, 48, "yuv420p"
+        for i in range(15):
+            container.mux(out.encode(av.VideoFrame.from_ndarray(shade(15 * i + 10), format="rgb24")))
+        container.mux(out.encode(None))
+    data = path.read_bytes()
+    found = through([data[i : i + 997] for i in range(0, len(data), 997)])
+    np.testing.assert_allclose(levels(found), 15 * np.arange(15) + 10, atol=4)
+    np.testing.assert_allclose([f.time for f in found], np.arange(15) / 10, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "reason"),
+    [
+        ([], "nothing came through"),
+        ([b"hello world, this is text" * 400], "neither pictures nor a video"),
+        ([b"\xff\xd8\xff"], "stdin: "),
+    ],
+)
+def test_nothing_of_use_through_a_pipe(chunks, reason):
+    with pytest.raises(PosewrightError, match=reason):
+        through(chunks)
+
+
+def test_a_pipe_that_says_nothing_can_be_ended():
+    wait = threading.Event()
+
+    def chunks():
+        for i in range(30):
+            yield jpeg(shade(10 + i))
+        wait.wait(30)
+
+    intake = Intake()
+    threading.Timer(0.5, intake.stopped.set).start()
+    with piped(chunks()) as end:
+        found = list(piped_frames(Path("stdin"), LIVE, intake, end))
+        wait.set()
+    assert len(found) <= 30
+
+
+def test_a_terminal_is_not_waited_for():
+    pty = pytest.importorskip("pty")
+    _ours, theirs = pty.openpty()
+    with pytest.raises(PosewrightError, match="is a terminal"):
+        list(piped_frames(Path("stdin"), LIVE, Intake(), theirs))
+
+
+def test_a_process_that_stops_reading_ends_at_once(tmp_path):
+    """A thread that still waits for a pipe must not keep Python from ending."""
+    code = """
+import sys
+from pathlib import Path
+from posewright.live.overlap import ReadAhead
+from posewright.media.intake import Capture, Intake
+from posewright.media.picture_row import split_pictures
+from posewright.media.piped import piped_frames
+intake = Intake()
+with ReadAhead(piped_frames(Path("stdin"), Capture(), intake), stop=intake.stopped.set) as ahead:
+    next(iter(ahead))
+print("done")
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    for i in range(60):
+        process.stdin.write(jpeg(shade(i)))
+    process.stdin.flush()
+    assert process.stdout.read() == b"done\n"
+    assert process.wait(30) == 0
+    process.stdin.close()
+
+
+# -- damaged files -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory):
+    """Eighty frames of noise, some bytes in the middle of which are overwritten."""
+    path = tmp_path_factory.mktemp("damaged") / "clip.mp4"
+    with h264_video(path, 25) as add:
+        for i in range(80):
+            add(np.random.default_rng(i).integers(0, 255, (64, 96, 3), dtype=np.uint8), None)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 20_000] = bytes(20_000)
+    path.write_bytes(data)
+    return path
+
+
+def test_damaged_frames_in_the_middle_of_a_file(damaged):
+    with pytest.raises(PosewrightError, match="is damaged at frame"):
+        list(video_frames(damaged))
+    intake = Intake()
+    found = list(video_frames(damaged, intake))
+    assert intake.damaged > 0 and 60 < len(found) < 80
+    assert len(found) + intake.damaged >= 79
+    assert found[-1].time == pytest.approx(79 / 25, abs=0.1)
+    assert [f.frame for f in found] == list(range(len(found)))
+
+
+def test_a_paced_file_takes_its_time_and_can_be_ended(damaged):
+    from dataclasses import replace
+
+    (source,) = find_sources([damaged], capture=LIVE)
+    intake = Intake()
+    taken = []
+    threading.Timer(0.3, intake.stopped.set).start()
+    for frame in replace(source, paced=True).frames(intake=intake):
+        taken.append(frame)
+    assert 1 <= len(taken) < 40

@@ -1,0 +1,86 @@
+"""The round trip from boxes over maps back to boxes, and what carries no loss."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from posewright.models.centres import ABSENT, IGNORED, OBJECT, decode_boxes, encode_boxes
+
+CENTRE, SIDE = 0.05, 0.01
+"""Largest round-trip error of a centre in cells, and of a side as a share of it."""
+
+
+def round_trip(boxes, size, stride, most=None):
+    t = torch.tensor(np.asarray(boxes, np.float32)).reshape(1, -1, 4)
+    state = torch.full(t.shape[:2], OBJECT, dtype=torch.uint8)
+    heat, counted, box, core = encode_boxes(t, state, size, stride)
+    assert bool((counted == 1).all())
+    maps = torch.cat([heat[:, None], box], 1)
+    return decode_boxes(maps, stride, most or t.shape[1])[0].double().numpy(), core
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from([4, 8]), st.sampled_from([(24, 32), (32, 32), (48, 20)]), st.data())
+def test_round_trip_of_one_box(stride, size, data):
+    high = np.array(size[::-1]) * stride - 0.5
+    centre = np.array([data.draw(st.floats(-0.49, float(h) - 0.01)) for h in high])
+    sides = np.array([data.draw(st.floats(3, 400)) for _ in range(2)])
+    box = np.concatenate([centre - sides / 2, centre + sides / 2])
+    (found,), core = round_trip([box], size, stride)
+    assert np.abs((found[:2] + found[2:4]) / 2 - centre).max() < CENTRE * stride
+    assert np.abs((found[2:4] - found[:2]) / sides - 1).max() < SIDE
+    assert found[4] == pytest.approx(1.0)
+    assert float(core.sum()) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_every_cell_of_the_core_tells_the_same_box():
+    """A peak that comes out one cell aside must not move the box."""
+    box = torch.tensor([[[20.0, 30.0, 140.0, 170.0]]])
+    _, _, maps, core = encode_boxes(box, torch.tensor([[OBJECT]]), (24, 32), 8)
+    assert int((core > 0).sum()) > 1
+    for row, column in (core[0] > 0).nonzero().tolist():
+        heat = torch.zeros(1, 1, 24, 32)
+        heat[0, 0, row, column] = 1.0
+        found = decode_boxes(torch.cat([heat, maps], 1), 8, 1)[0, 0, :4]
+        assert torch.allclose(found, box[0, 0], atol=1e-3)
+
+
+def test_several_boxes_of_all_sizes():
+    boxes = [(10, 10, 30, 40), (100, 20, 220, 180), (40, 120, 60, 150), (60, 90, 90, 96)]
+    found, core = round_trip(boxes, (24, 32), 8)
+    order = [int(np.abs(found[:, :4] - box).sum(1).argmin()) for box in np.array(boxes)]
+    assert sorted(order) == [0, 1, 2, 3]
+    assert np.abs(found[order][:, :4] - boxes).max() < 0.4
+    assert float(core.sum()) == pytest.approx(4.0, abs=1e-4)
+
+
+def test_a_peak_suppresses_the_cells_around_it():
+    maps = torch.zeros(1, 5, 8, 8)
+    maps[0, 0, 3, 3], maps[0, 0, 3, 4], maps[0, 0, 3, 6] = 0.9, 0.8, 0.7
+    scores = decode_boxes(maps, 8, 4)[0, :, 4].tolist()
+    assert scores == pytest.approx([0.9, 0.7, 0.0, 0.0])
+
+
+def test_unknown_places_and_fillers_carry_no_loss():
+    boxes = torch.tensor([[[8.0, 8.0, 72.0, 72.0], [100.0, 100.0, 180.0, 180.0], [30.0, 30.0, 50.0, 50.0]]])
+    state = torch.tensor([[OBJECT, IGNORED, ABSENT]])
+    heat, counted, _, core = encode_boxes(boxes, state, (24, 32), 8)
+    assert int((heat == 1).sum()) == 1 and float(heat[0, 5, 5]) == pytest.approx(1.0)
+    assert float(counted[0, 13:22, 13:22].sum()) == 0 and float(counted[0, :12].min()) == 1
+    assert float(core[0, 12:].sum()) == 0
+
+
+def test_an_object_within_an_unknown_place_is_still_learned():
+    boxes = torch.tensor([[[60.0, 60.0, 90.0, 90.0], [0.0, 0.0, 200.0, 180.0]]])
+    heat, counted, _, _ = encode_boxes(boxes, torch.tensor([[OBJECT, IGNORED]]), (24, 32), 8)
+    assert bool((counted[heat == 1] == 1).all()) and float(counted[0, 2, 2]) == 0
+
+
+def test_a_batch_without_any_object():
+    heat, counted, box, core = encode_boxes(torch.zeros(2, 0, 4), torch.zeros(2, 0), (4, 6), 8)
+    assert heat.shape == (2, 4, 6) and box.shape == (2, 4, 4, 6)
+    assert float(heat.sum()) == float(core.sum()) == 0 and bool((counted == 1).all())
