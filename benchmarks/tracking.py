@@ -178,7 +178,7 @@ def measure(clip: Clip, reported: np.ndarray, times: np.ndarray, drill: str) -> 
     counted = visible & in_view[:, None]
     return {
         "jitter": jitter(reported, labelled),
-        "lag": lag(reported, truth, steady(truth) & in_view) if drill in ("slow", "fast") else float("nan"),
+        "lag": lag(reported, truth, steady(truth) & in_view, most=3.0) if drill in ("slow", "fast") else float("nan"),
         "PCK@0.2": float(near[counted].mean()),
         "lost": went.lost,
         "back": float(np.mean(went.reacquired)) if went.reacquired else float("nan"),

@@ -98,6 +98,14 @@ def test_looks_are_the_best_ones(model):
     assert model.take() == []
 
 
+def test_the_look_that_is_reported_comes_first(model):
+    boxes = [(20, 0, 180, 110), (60, 50, 140, 120)]
+    poses = model.predict_batch([PICTURE], [boxes])[0]
+    seen, worse = model.take(), int(poses.presence.argmin())
+    np.testing.assert_array_equal(looks_of(seen, 2)[1].pose.boxes[0], boxes[worse])
+    np.testing.assert_array_equal(looks_of(seen, 2, poses.only([worse]))[0].pose.boxes[0], boxes[worse])
+
+
 def test_maps_can_be_had_afterwards(model):
     quick = Watched(model, "crops")
     poses = quick.predict_batch([PICTURE], [[(20, 0, 180, 110)]])[0]

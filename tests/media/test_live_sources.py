@@ -66,6 +66,21 @@ def test_files_come_first_and_other_commands_know_no_cameras(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(
+    ("specs", "reason"),
+    [
+        (["12345678901234567890"], "does not exist"),
+        (["-", "-"], "can be read once"),
+        (["http://"], "'http://' is no address of a stream"),
+        (["ftp://host/a.mp4"], "is no address of a stream"),
+        (["http://host/a b"], "is no address of a stream"),
+    ],
+)
+def test_what_is_no_source(specs, reason):
+    with pytest.raises(PosewrightError, match=reason):
+        find_sources(specs, capture=LIVE)
+
+
+@pytest.mark.parametrize(
     "bad", [{"size": (0, 480)}, {"rate": 0.0}, {"rate": float("nan")}, {"patience": 0.0}, {"patience": float("nan")}]
 )
 def test_what_makes_no_sense(bad):
@@ -131,7 +146,7 @@ def test_a_camera_that_is_unplugged_and_back(cameras):
     assert times[0] == 0.0 and all(a < b for a, b in itertools.pairwise(times))
     assert [int(f.image[0, 0, 0]) for f in found] == [100, 100, 100, 130, 130] and (found[0].image[..., 1:] == 0).all()
     assert intake.interruptions == 2
-    assert len(said) == 3 and "trying again for 0.4 s" in said[0] and "taken for its end" in said[2]
+    assert "trying again for 0.4 s" in said[0] and said[-1] == "camera0: nothing for 0.4 s, taken for its end"
     assert kind.asked[cv2.CAP_PROP_FRAME_WIDTH] == 640 and kind.asked[cv2.CAP_PROP_FPS] == 25
 
 

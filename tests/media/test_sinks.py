@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from helpers.spots import SPOTS
 from posewright.errors import PosewrightError
+from posewright.files import NotWritten
 from posewright.media import sinks
 from posewright.media.pictures import read_picture
 from posewright.media.sources import Frame, video_frames
@@ -133,3 +135,94 @@ def test_without_an_encoder(tmp_path, monkeypatch):
     monkeypatch.setattr(sinks, "_H264", ())
     with pytest.raises(PosewrightError, match=r"no H\.264 encoder"), sinks.h264_video(tmp_path / "v.mp4", 10):
         pass
+
+
+# -- what is kept where something ends it in the middle ----------------------------------------------------------------
+
+KEPT = {
+    "json": ("a.jsonl", lambda p, keep: sinks.json_lines(p, keep)),
+    "csv": ("a.csv", lambda p, keep: sinks.csv_rows(p, SPOTS, keep)),
+    "coco": ("a.json", lambda p, keep: sinks.coco_results(p, lambda f: f.frame, keep)),
+    "video": ("a.mp4", lambda p, keep: sinks.drawn_video(p, 10, draw, keep)),
+}
+
+
+def entries(kind: str, path: Path) -> int:
+    """How many frames a file tells of; it has to open."""
+    if kind == "video":
+        return len(list(video_frames(path)))
+    text = path.read_text()
+    if kind == "coco":
+        return len(json.loads(text))
+    assert text.endswith("\n")
+    return len(
+        [json.loads(line) for line in text.splitlines()] if kind == "json" else list(csv.reader(text.splitlines()))[1:]
+    )
+
+
+@pytest.mark.parametrize("kind", KEPT)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_what_may_be_kept_is_kept_under_another_name(tmp_path, kind, error):
+    name, make = KEPT[kind]
+    path = tmp_path / name
+    partial = path.with_name(f"a.partial{path.suffix}")
+    with pytest.raises(error), make(path, lambda e: isinstance(e, KeyboardInterrupt)) as write:
+        for i in range(5):
+            write(frame(i), poses(i))
+        assert partial.exists()
+        raise error
+    if error is KeyboardInterrupt:
+        assert list(tmp_path.iterdir()) == [partial] and entries(kind, partial) == 5
+    else:
+        assert list(tmp_path.iterdir()) == []
+    with make(path, lambda e: True) as write:
+        for i in range(7):
+            write(frame(i), poses(i))
+    assert list(tmp_path.iterdir()) == [path] and entries(kind, path) == 7
+
+
+@pytest.mark.parametrize("kind", ["json", "video"])
+def test_nothing_is_kept_of_nothing(tmp_path, kind):
+    name, make = KEPT[kind]
+    with pytest.raises(KeyboardInterrupt), make(tmp_path / name, lambda e: True):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["json", "csv", "coco"])
+def test_records_are_whole_at_any_time(tmp_path, kind):
+    name, make = KEPT[kind]
+    path = tmp_path / name
+    partial = path.with_name(f"a.partial{path.suffix}")
+    with make(path, lambda e: True) as write:
+        for i in range(6):
+            write(frame(i), poses(i))
+            assert entries(kind, partial) == i + 1
+
+
+@pytest.mark.parametrize("kind", ["json", "csv", "coco"])
+def test_a_disk_that_fills_up_in_the_middle_of_a_record(tmp_path, kind, monkeypatch):
+    """The half that still fitted is taken back, the file that it happened to is named, and earlier ones are whole."""
+    name, make = KEPT[kind]
+    real = sinks._Records._put
+
+    def half(self, data: bytes) -> None:
+        if self.count >= 3 and len(data) > 10:
+            self._file.write(data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(self, data)
+
+    monkeypatch.setattr(sinks._Records, "_put", half)
+    with pytest.raises(NotWritten, match=rf"{name}: no space left"), make(tmp_path / name, lambda e: True) as write:
+        for i in range(9):
+            write(frame(i), poses(i))
+    assert entries(kind, tmp_path / f"a.partial{Path(name).suffix}") == 3
+
+
+def test_a_video_fits_later_pictures_into_the_size_of_the_first(tmp_path):
+    with sinks.h264_video(tmp_path / "v.mp4", 10) as add:
+        add(np.full((40, 80, 3), 200, np.uint8), None)
+        add(np.full((80, 40, 3), 200, np.uint8), None)
+    first, second = (f.image for f in video_frames(tmp_path / "v.mp4"))
+    assert first.shape == second.shape == (40, 80, 3)
+    assert second[:, :25].mean() < 20 and second[:, 35:45].mean() > 180 and second[:, 55:].mean() < 20

@@ -11,7 +11,7 @@ from helpers.shown_hands import FPS, HEIGHT, PICTURE, SHAPE, WIDTH, Shown, hand
 from posewright.geometry import keypoints_box
 from posewright.poses import Poses
 from posewright.skeletons import HAND_21
-from posewright.tracking.box import MovingBox, middle, overlap, overlaps
+from posewright.tracking.box import MovingBox, middle, overlap
 from posewright.tracking.follower import Both, FollowConfig, Follower
 from posewright.tracking.search import Search, search_boxes
 

@@ -32,7 +32,7 @@ COMMANDS = {
     "mine": "rank training pictures by how hard a model finds them",
     "export": "make the model file of a run, a checkpoint or a shipped name",
     "import": "make a run of weights that an older system trained",
-    "predict": "run a model on pictures and folders",
+    "predict": "run a model on pictures, videos, cameras and streams",
     "convert": "read labels in one format and write them in another",
     "pack": "cut a set's objects out into a few large files that load fast",
     "curves": "draw the training curves of one or several runs",

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from posewright.metrics import Predicted
     from posewright.metrics.absence import Absent
     from posewright.metrics.hourglass import HourglassPck
+    from posewright.metrics.located import Located
     from posewright.metrics.mpii import MpiiPckh
     from posewright.runtime import Predictor
     from posewright.score import ScoreCurve
+    from posewright.tracking.crowd import Locator
     from posewright.training.recalibration import Candidate, Recalibrated
 
 
@@ -38,6 +40,7 @@ class Command:
 
     Where the skeleton has OKS sigmas, COCO's AP and AR are measured as well: of a results file with all its detections, of a
     model with the one pose in every labelled box, which misses nobody and is not comparable with a detector's figures.
+    With --locator also of the poses in the boxes that this finds by itself, which is.
 
     examples:
       posewright evaluate runs/mine labels.json
@@ -46,6 +49,7 @@ class Command:
       posewright evaluate runs/mpii mpii/annotations.json --protocol mpii
       posewright evaluate face.onnx helen/ --normaliser fixed:5 --save-pictures -o out
       posewright evaluate runs/mine labels.json --calibrate
+      posewright evaluate body coco/ --locator runs/people
     """
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
@@ -70,6 +74,15 @@ class Command:
     sigmas: str | None = None
     """OKS sigmas for AP and AR: one number for all keypoints, one for each, with commas, or a file that `posewright sigmas`
     wrote. The skeleton's own unless given; no AP without any."""
+    locator: Annotated[str | None, tyro.conf.arg(metavar="L")] = None
+    """Measure with the boxes that this finds, too: a locator's run folder, model file or shipped name, or another project's
+    detector (*.onnx)."""
+    classes: Annotated[str | None, tyro.conf.arg(metavar="NAME,...")] = None
+    """Of another project's detector: names or numbers of the classes that count, such as person."""
+    locator_score: float | None = None
+    """Boxes of the locator with a lower score are left out; unless given, what its file says, or 0.3. AP wants a low one."""
+    tiles: int = 0
+    """Let the locator look at N x N parts of each picture as well."""
     calibrate: bool = False
     """Fit the score so that it is the share of such keypoints that are right, by PCK at --calibrate-at, to half of the
     pictures, measure it on the other half, and store it in checkpoint and model file (of a shipped model, in a copy in
@@ -111,6 +124,7 @@ class Command:
         folder = self.output or _folder(self.model)
         candidate = self._candidate(folder) if self.calibrate else None
         model = None if results else candidate.model if candidate else _model(self.model, self.device)
+        locator = self._locator()
         options = self.reading.options()
         labels, heads = self.reading.read(self.data, options), ""
         if self.heads is not None:
@@ -138,6 +152,7 @@ class Command:
         rules = rules.for_calibration(self.calibrate_at) if self.calibrate else rules.for_score(curve)
         measured = rules.measure(predicted, truth)
         absent = self._absent(model, truth) if model is not None else None
+        located = self._located(locator, model, truth) if model is not None and locator is not None else None
         calibrated = None
         if candidate is not None:
             calibrated = candidate.fit(predicted, truth, measured, rules.score_at, name, absent)
@@ -156,6 +171,7 @@ class Command:
             calibrated.score if calibrated else None,
             [*([heads] if heads else []), *self._told(model, curve, absent)],
             "as given" if model is None else CALIBRATED if curve else HEIGHT,
+            located,
         )
 
         names = done.write(folder, worst=self.worst, results=model is not None, then=self._next(candidate))
@@ -172,6 +188,8 @@ class Command:
         print_table(done.rows(), f"PCK normalised by {measured.normaliser}.", strong=[-2, -1])
         if done.protocol:
             print_table(done.protocol.rows(), f"{done.protocol.to_json()['name']}; its rules are stated below.")
+        if located is not None and (rows := located.rows(measured.average_precision)):
+            print_table(rows, "COCO's AP and AR, in labelled boxes and in those that the locator found.")
         for line in [*done.statements(), *measured.cautions()]:
             print(line)
         for line in predicted.skipped:
@@ -191,6 +209,10 @@ class Command:
             raise PosewrightError("--worst and --negatives must not be below 0, nor --limit below 1")
         if results and (self.flip or self.device != "auto" or self.batch_size != 16):
             raise PosewrightError("is a results file: --flip, --device and --batch-size need a model", file=self.model)
+        if results and self.locator:
+            raise PosewrightError("is a results file: --locator needs a model", file=self.model)
+        if self.locator is None and (self.classes is not None or self.locator_score is not None or self.tiles):
+            raise PosewrightError("--classes, --locator-score and --tiles are a locator's: give --locator too")
         if results and self.calibrate:
             raise PosewrightError("is a results file: --calibrate needs a model with its checkpoint", file=self.model)
         if self.calibrate and self.flip:
@@ -244,6 +266,26 @@ class Command:
         empty = without_objects(truth, model.info.crop, self.negatives)
         with progress_bar("crops without object", len(empty)) as advance:
             return Absent.measure(model, empty, self.batch_size, advance)
+
+    def _locator(self) -> Locator | None:
+        if self.locator is None:
+            return None
+        from posewright.tracking.located import open_locator, parse_classes
+
+        device = "auto" if self.device == "mps" else self.device  # which is torch's alone
+        return open_locator(
+            self.locator,
+            parse_classes(self.classes),
+            device=device,
+            threshold=self.locator_score,
+            tiles=self.tiles,
+        )
+
+    def _located(self, locator: Locator, model: Predictor, truth: Annotations) -> Located:
+        from posewright.metrics.located import run_located
+
+        with progress_bar("locating", len(truth.images)) as advance:
+            return run_located(model, locator, truth, flip=self.flip, batch_size=self.batch_size, progress=advance)
 
     def _part(self, truth: Annotations) -> tuple[Annotations, str]:
         """The pictures to measure on, and which they are, in words."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from posewright.media.sources import Frame, Source
     from posewright.runtime import Predictor
     from posewright.runtime.boxes import LabelledBoxes
+    from posewright.tracking.crowd import Locator
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,9 @@ class Command:
     pixels of the picture; beside it lie the pictures or the video with the poses drawn on them.
 
     A model looks at boxes: those given by --box or --boxes, or else the whole picture, as large as it fits into the
-    model's input. With --track it follows the object through a video, a camera's or a stream's frames instead: it is
-    searched over the whole frame, and looked at where it is.
+    model's input, or those that a --locator finds: any number of objects, anywhere in the picture. With --track it
+    follows the object through a video, a camera's or a stream's frames instead: it is
+    searched over the whole frame, and looked at where it is; with --locator all objects, each with a number that it keeps.
 
     Cameras and streams go on until Ctrl-C (or q on the page); frames that come too late are dropped and counted. Of
     files no frame is dropped. What was written when something goes wrong stays as S.partial.jsonl and so on.
@@ -42,6 +44,8 @@ class Command:
       posewright predict runs/last shots/ clip.mp4 -o out --csv
       posewright predict body crowd.jpg --box 40,20,180,400 --box 300,10,460,420
       posewright predict body --boxes labels.json --coco
+      posewright predict hand party.jpg --locator hand-locator
+      posewright predict body street.mp4 --locator yolox_s.onnx --classes person --track
       posewright predict hand clip.mp4 --filter rts
       posewright predict hand 0 --track --page
       posewright predict hand rtsp://camera/stream --filter one-euro --both-hands -o recorded
@@ -66,9 +70,18 @@ class Command:
     """Labels in any known format: take the boxes of each picture's objects from there."""
     images: Path | None = None
     """Folder of the pictures that --boxes speaks of, where they do not lie beside it."""
+    locator: Annotated[str | None, tyro.conf.arg(metavar="L")] = None
+    """Look where this finds objects: a locator's run folder, model file or shipped name (hand-locator), or another
+    project's detector (*.onnx: YOLOX, RT-DETR, D-FINE, SSD)."""
+    classes: Annotated[str | None, tyro.conf.arg(metavar="NAME,...")] = None
+    """Of another project's detector: names or numbers of the classes that count, such as person,dog."""
+    locator_score: float | None = None
+    """Boxes of the locator with a lower score are left out; unless given, what its file says, or 0.3."""
+    tiles: int = 0
+    """Let the locator look at N x N parts of the picture as well, for small objects in large pictures."""
     track: bool = False
-    """Follow one object from frame to frame, finding it anywhere in the frame and again when it was lost."""
-    filter: Literal["none", "kalman", "kalman-ca", "one-euro", "rts", "cpm"] | None = None
+    """Follow the object from frame to frame, finding it anywhere in the frame and again when it was lost."""
+    filter: Annotated[str, tyro.conf.arg(metavar="none|kalman|kalman-ca|one-euro|rts|cpm")] = ""
     """With --track, which it implies: what the keypoints go through. kalman (the default) and kalman-ca foretell with
     constant velocity and acceleration; one-euro is a low-pass; rts smooths with half a second of the future, and writes
     that much later; cpm is an old system's, to compare with."""
@@ -141,7 +154,7 @@ class Command:
             root = labelled.annotations.root
             sources = [Source(self.boxes.stem, "folder", root, labelled.pictures())]  # type: ignore[union-attr]
         sources = self._checked(sources)
-        plan = self._plan(model, given, labelled)
+        plan = self._plan(model, given, labelled, self._opened())
         with _ends_like_ctrl_c(), progress(sources) as advance, self._page(model, sources) as page:
             report = Report(self.skip_bad, skipped, advance)
             predicting = Predicting(self, model, plan, report, labelled, page)
@@ -158,7 +171,7 @@ class Command:
     @property
     def follows(self) -> bool:
         """Whether objects are followed from frame to frame."""
-        return self.track or self.filter is not None or self.both_hands or self.upright is not None
+        return self.track or bool(self.filter) or self.both_hands or self.upright is not None
 
     def _check(self) -> None:
         if not self.sources and self.boxes is None:
@@ -167,6 +180,10 @@ class Command:
             raise PosewrightError("--box and --boxes exclude each other")
         if self.images is not None and self.boxes is None:
             raise PosewrightError("--images says where the pictures of --boxes lie; give that too")
+        if self.locator is not None and (self.box or self.boxes is not None or self.both_hands):
+            raise PosewrightError("--locator finds the boxes: leave --box, --boxes and --both-hands out")
+        if self.locator is None and (self.classes is not None or self.locator_score is not None or self.tiles):
+            raise PosewrightError("--classes, --locator-score and --tiles are a locator's: give --locator too")
         if self.batch_size < 1:
             raise PosewrightError(f"--batch-size must be at least 1, not {self.batch_size}")
         for name in ("threshold", "min_presence"):
@@ -184,6 +201,10 @@ class Command:
             self._check_tracking()
 
     def _check_tracking(self) -> None:
+        if self.filter:
+            from posewright.tracking import make_filter
+
+            make_filter(self.filter)
         if self.boxes is not None:
             raise PosewrightError("--boxes says where to look on every picture, and --track finds that out itself")
         if len(self.box) > 1:
@@ -230,11 +251,29 @@ class Command:
             size = (int(parts[0]), int(parts[1]))
         return Capture(size, self.fps, self.patience)
 
-    def _plan(self, model: Predictor, given: Any, labelled: LabelledBoxes | None) -> Plan:
+    def _opened(self) -> Locator | None:
+        if self.locator is None:
+            return None
+        from posewright.tracking.located import open_locator, parse_classes
+
+        return open_locator(
+            self.locator,
+            parse_classes(self.classes),
+            device=self.device,
+            threads=self.threads,
+            threshold=self.locator_score,
+            tiles=self.tiles,
+        )
+
+    def _plan(
+        self, model: Predictor, given: Any, labelled: LabelledBoxes | None, locator: Locator | None = None
+    ) -> Plan:
         from posewright.live.session import Plan
         from posewright.live.trackers import TrackConfig, make_tracker
 
         def boxes_of(frame: Frame) -> Any:
+            if locator is not None:
+                return locator.find(frame.image)[0]
             return given if labelled is None else labelled.boxes(frame.path, frame.frame)
 
         track = None
@@ -244,7 +283,7 @@ class Command:
                 fix = "Give two keypoints with a comma between, such as --upright wrist,middle_1"
                 raise PosewrightError(f"--upright takes two keypoints, not '{self.upright}'", fix=fix)
             box = tuple(given[0]) if given else None
-            track = TrackConfig(self.filter or "kalman", box, self.both_hands, upright, self.flip)  # type: ignore[arg-type]
+            track = TrackConfig(self.filter or "kalman", box, self.both_hands, upright, self.flip, locator)  # type: ignore[arg-type]
             make_tracker(model, track)  # so that what it refuses is refused before anything starts
         return Plan(boxes_of, track, self.flip, self.min_presence, self.batch_size, self.seconds)
 

@@ -96,7 +96,7 @@ class Predicting:
         drawing = Drawing(
             self.model,
             self.options.threshold,
-            (bool(self.options.box) and self.plan.track is None) or self._labelled is not None,
+            (bool(self.options.box or self.options.locator) and self.plan.track is None) or self._labelled is not None,
             self.options.names,
             self.options.ellipses,
         )
@@ -130,12 +130,12 @@ class Predicting:
         try:
             session.run()
         except KeyboardInterrupt:
-            kept = self._kept(stem)
+            kept = self._kept(stem, recording)
             if kept:
                 _tell(f"interrupted; what was found until then is in {', '.join(kept)}")
             raise
         except NotWritten as error:
-            kept = self._kept(stem)
+            kept = self._kept(stem, recording)
             if not kept:
                 raise
             fix = f"What was found until then is in {', '.join(kept)}"
@@ -164,10 +164,10 @@ class Predicting:
             return lambda error: not isinstance(error, NothingRead)
         return lambda error: isinstance(error, (KeyboardInterrupt, OSError, NotWritten))
 
-    def _kept(self, stem: str) -> list[str]:
+    def _kept(self, stem: str, recording: Recording | None) -> list[str]:
         """The files of a source that stayed behind incomplete."""
-        ends = (".jsonl", ".csv", ".coco.json", f"_{self.options.view}.mp4")
-        found = [partial_path(self.options.output / f"{stem}{end}") for end in ends]
+        records = [self.options.output / f"{stem}{end}" for end in (".jsonl", ".csv", ".coco.json")]
+        found = [partial_path(path) for path in (*records, *(recording.files if recording else ()))]
         return [str(path) for path in found if path.is_file()]
 
     def _sinks(self, source: Source, stem: str) -> Iterator[AbstractContextManager[sinks.Write]]:

@@ -82,8 +82,8 @@ class Session:
     most: int = 0
     interrupted: bool = False
     latest: Item | None = None
-    _last: Item | None = None
-    _ahead: ReadAhead[Frame] | None = None
+    _last: Item | None = field(default=None, init=False)
+    _ahead: ReadAhead[Frame] | None = field(default=None, init=False)
 
     def run(self) -> None:
         """Until the source ends, or somebody ends it.
@@ -100,6 +100,7 @@ class Session:
     def _run(self) -> None:
         batch = 1 if self.source.live or self.interactive else self.plan.batch_size
         late: list[Late] = []
+        self.times.start()
         with WriteBehind(self._write) as behind:
             frames = read_timed(self.source.frames(self.bad, self.intake), self.times)
             with ReadAhead(frames, drop=self.source.live, stop=self.intake.stopped.set) as ahead:
@@ -113,12 +114,12 @@ class Session:
                     for smoother in late:
                         for item in smoother.flush():
                             behind.put(item)
-                    # Of a source without an end, this is it.
-                    if not self.source.open_ended or not self.times.frames:
-                        raise
                 finally:
                     self.dropped = ahead.dropped
-            self.most = max(ahead.most, behind.most)
+        self.most = max(ahead.most, behind.most)
+        # Of a source without an end, this is it.
+        if self.interrupted and not (self.source.open_ended and self.times.frames):
+            raise KeyboardInterrupt
 
     def dropped_so_far(self) -> int:
         """Frames of a live source that came too late, until now."""

@@ -30,6 +30,10 @@ class Times:
         self.frames = 0
         self._marks: deque[tuple[float, dict[str, float]]] = deque(maxlen=RECENT)
 
+    def start(self) -> None:
+        """Count the time from now on."""
+        self._started = perf_counter()
+
     def add(self, part: str, seconds: float) -> None:
         with self._lock:
             self._total[part] += seconds

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from posewright.errors import PosewrightError
 from posewright.poses import Poses
 from posewright.runtime.predictor import Predictor
+from posewright.tracking.crowd import Crowd, CrowdConfig, Locator
 from posewright.tracking.follower import Both, FollowConfig, Follower
 from posewright.tracking.track import Track
 
@@ -33,6 +34,8 @@ class TrackConfig:
         both_hands: follow a second object with mirrored crops.
         upright: names of two keypoints; crops are turned so that the line from the first to the second points up.
         flip: average with the mirrored crop.
+        locator: finds any number of objects, which are followed each with a number of its own; where None, one object is
+            followed that the model itself finds.
     """
 
     filter: str = "kalman"
@@ -40,6 +43,7 @@ class TrackConfig:
     both_hands: bool = False
     upright: tuple[str, str] | None = None
     flip: bool = False
+    locator: Locator | None = None
 
 
 def make_tracker(model: Predictor, config: TrackConfig) -> Tracker:
@@ -54,6 +58,11 @@ def make_tracker(model: Predictor, config: TrackConfig) -> Tracker:
             from posewright.errors import did_you_mean
 
             raise PosewrightError(f"the model has no keypoint '{name}'", fix=did_you_mean(name, names))
+    if config.locator is not None:
+        if config.both_hands or config.box is not None:
+            raise PosewrightError("a locator finds the boxes: leave the box and both hands out")
+        crowd = CrowdConfig(filter=config.filter, flip=config.flip, upright=config.upright)
+        return Crowd(model, config.locator, crowd)
     follow = FollowConfig(filter=config.filter, upright=config.upright, flip=config.flip)
     if not config.both_hands:
         return Follower(model, follow, config.box)

@@ -80,11 +80,14 @@ class Watched(Predictor):
         return looks_of([mapped], len(looks))
 
 
-def looks_of(seen: Sequence[Mapped], most: int) -> list[Look]:
-    """The best looks by presence, best first."""
+def looks_of(seen: Sequence[Mapped], most: int, reported: Poses | None = None) -> list[Look]:
+    """The best looks, best first: those that are reported before others, then by presence."""
+    boxes = set() if reported is None else {tuple(box) for box in reported.boxes.tolist()}
     looks = [
         Look(mapped.poses.only([i]), to_crop, None if mapped.maps is None else mapped.maps[i])
         for mapped in seen
         for i, to_crop in enumerate(mapped.to_crop)
     ]
-    return sorted(looks, key=lambda look: -float(look.pose.presence[0]))[:most]
+    return sorted(looks, key=lambda k: (tuple(k.pose.boxes[0].tolist()) not in boxes, -float(k.pose.presence[0])))[
+        :most
+    ]

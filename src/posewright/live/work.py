@@ -71,7 +71,7 @@ def in_boxes(
     batch_size: int = 8,
 ) -> Iterator[Item]:
     """Find the object of each box, frame by frame; the crops of several frames share a run of the net."""
-    for batch in _batches(_with_boxes(frames, boxes_of, bad), batch_size):
+    for batch in _batches(_with_boxes(frames, boxes_of, bad, times), batch_size):
         with by_part(model, times):
             found = model.predict_batch(
                 [frame.image for frame, _ in batch],
@@ -105,17 +105,18 @@ def followed(
             poses = tracker.step(frame.image, frame.time or 0.0)
             if min_presence > 0:
                 poses = poses.only(poses.presence >= min_presence)
-            item = Item(frame, poses, looks_of(model.take(), min(LOOKS, max(1, len(poses))))).placed()
+            item = Item(frame, poses, looks_of(model.take(), min(LOOKS, max(1, len(poses))), poses)).placed()
             ready = [item] if late is None else list(late.push(item))
         yield from ready
     if late is not None:
         yield from late.flush()
 
 
-def _with_boxes(frames: Iterable[Frame], boxes_of: Boxes, bad: Bad) -> Iterator[tuple[Frame, Any]]:
+def _with_boxes(frames: Iterable[Frame], boxes_of: Boxes, bad: Bad, times: Times) -> Iterator[tuple[Frame, Any]]:
     for frame in frames:
         try:
-            boxes = boxes_of(frame)
+            with times.measured("filter"):  # a locator takes its time
+                boxes = boxes_of(frame)
         except PosewrightError as error:
             bad(error)
             continue

@@ -72,7 +72,7 @@ def _waited(why: str, heard: float, path: Path, capture: Capture, intake: Intake
     """Wait until the next attempt; False where there shall be none."""
     silent = monotonic() - heard
     if silent >= capture.patience:
-        intake.tell(f"{path}: nothing for {silent:.0f} s, taken for its end")
+        intake.tell(f"{path}: nothing for {capture.patience:g} s, taken for its end")
         return False
     if intake.silent_since != heard:
         intake.silent_since = heard

@@ -190,8 +190,9 @@ class _Video:
         import av
 
         self._frame_type: Any = av.VideoFrame
-        self._container: Any = av.open(str(path), "w", format="mp4", options=options)
-        self._stream: Any = self._container.add_stream(encoder, rate=Fraction(rate).limit_denominator(1001))
+        container: Any = av.open(str(path), "w", format="mp4", options=options)
+        stream: Any = container.add_stream(encoder, rate=Fraction(rate).limit_denominator(1001))
+        self._container, self._stream = container, stream
         self._stream.pix_fmt = "yuv420p"
         self._base = self._stream.codec_context.time_base = Fraction(1, 90_000)
         if encoder == "libx264":

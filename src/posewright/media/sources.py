@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -169,6 +170,8 @@ def find_sources(
     Raises:
         PosewrightError: where something does not exist, a pattern matches nothing, or a folder holds no picture.
     """
+    if capture is not None and list(specs).count("-") > 1:
+        raise PosewrightError("what is piped in can be read once", fix="Name - once")
     taken: set[str] = set()
     sources = []
     for path in (path for spec in specs for path in ([spec] if _no_file(spec, capture) else _expanded(spec))):
@@ -189,7 +192,9 @@ def find_sources(
 def _no_file(spec: str | Path, capture: Capture | None) -> bool:
     if capture is None or not isinstance(spec, str):
         return False
-    number = spec.isascii() and spec.isdigit() and not Path(spec).exists()
+    number = re.fullmatch(r"[0-9]{1,4}", spec) is not None and not Path(spec).exists()
+    if re.match(r"\w+://", spec) and not ADDRESS.fullmatch(spec):
+        raise PosewrightError(f"'{spec}' is no address of a stream", fix="They begin with rtsp://, http:// or the like")
     return spec == "-" or number or ADDRESS.fullmatch(spec) is not None
 
 

@@ -80,8 +80,8 @@ class CentreNet(nn.Module):
         first = 1 if config.stride == 8 else 0
         self.lateral = nn.ModuleList(Unit(w, c, 1, act=False) for w in widths[first + 1 :])
         self.merged = nn.ModuleList(Block(c) for _ in widths[first + 2 :])
-        self.feature = Unit(c, c, 3)
-        self.predict = nn.Conv2d(c, len(MAPS), 1)
+        self.heat = nn.Sequential(Unit(c, c, 3), nn.Conv2d(c, 1, 1))
+        self.box = nn.Sequential(Unit(c, c, 3), nn.Conv2d(c, len(MAPS) - 1, 1))
         self._initialise()
 
     def _initialise(self) -> None:
@@ -92,10 +92,13 @@ class CentreNet(nn.Module):
                 last = module.deep[-1]
                 assert isinstance(last, Unit) and isinstance(last.bn, nn.BatchNorm2d)
                 nn.init.zeros_(last.bn.weight)  # a block starts as the identity
-        nn.init.normal_(self.predict.weight, std=0.01)
-        assert self.predict.bias is not None
-        with torch.no_grad():
-            self.predict.bias[:] = torch.tensor([RARE, math.log(USUAL_SIDE), math.log(USUAL_SIDE), 0.0, 0.0])
+        side = math.log(USUAL_SIDE)
+        for head, start in ((self.heat, [RARE]), (self.box, [side, side, 0.0, 0.0])):
+            predict = head[1]
+            assert isinstance(predict, nn.Conv2d) and predict.bias is not None
+            nn.init.normal_(predict.weight, std=0.01)
+            with torch.no_grad():
+                predict.bias[:] = torch.tensor(start)
 
     def check_size(self, height: int, width: int) -> None:
         """Raise a PosewrightError where the net cannot take pictures of this size."""
@@ -126,7 +129,7 @@ class CentreNet(nn.Module):
         x = kept.pop()
         for merged in reversed(self.merged):
             x = merged(F.relu(F.interpolate(x, scale_factor=2.0, mode="nearest") + kept.pop()))
-        return self.predict(self.feature(x))
+        return torch.cat([self.heat(x), self.box(x)], 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Pictures ``uint8 [B, H, W, 3]`` RGB to maps ``[B, 5, h, w]``; see :data:`posewright.models.centres.MAPS`."""

@@ -19,6 +19,7 @@ from posewright.geometry import CropRule, Similarity
 from posewright.metrics import Evaluation, Predicted
 from posewright.metrics.evaluation import object_means, usual_threshold
 from posewright.metrics.hourglass import HourglassPck
+from posewright.metrics.located import Located
 from posewright.metrics.mpii import MpiiPckh
 from posewright.metrics.reliability import Reliability
 from posewright.metrics.results import image_id
@@ -51,6 +52,7 @@ class Evaluated:
             are of the pictures that it was not fitted to.
         said: what else is to be stated, one sentence each.
         score_kind: what the scores are, in a few words.
+        located: the figures with a locator's boxes, where one was given.
     """
 
     evaluation: Evaluation
@@ -63,6 +65,7 @@ class Evaluated:
     calibrated: Calibrated | None = None
     said: Sequence[str] = ()
     score_kind: str = "as given"
+    located: Located | None = None
 
     def rows(self) -> list[dict[str, Any]]:
         """The table: one row a keypoint, then all of them, then the mean over keypoints."""
@@ -93,10 +96,17 @@ class Evaluated:
         sure = [f"{r.what.capitalize()}: {r}." for r in (e.score, self.presence) if r is not None]
         own = self.protocol.conventions() if self.protocol else []
         own += [self.presence.claim()] if self.presence else []
+        own += self._of_located()
         return [
             *(f"{pck}. {auc}", *found, *sure, f"{self.counts()}."),
             *(*e.conventions(), *own, *self.said, *self.predicted.notes),
         ]
+
+    def _of_located(self) -> list[str]:
+        if self.located is None:
+            return []
+        found = self.located.keypoints
+        return [*([f"In located boxes: {found}."] if found else []), *self.located.statements()]
 
     @property
     def right_at(self) -> float:
@@ -113,6 +123,8 @@ class Evaluated:
             record["calibration"] = fitted | {"after": self.calibrated.after.to_json()}
         if self.protocol is not None:
             record["protocol"] = self.protocol.to_json()
+        if self.located is not None:
+            record["located"] = self.located.to_json()
         return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
     def coco_results(self) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from posewright.geometry import keypoints_box
+from posewright.geometry import keypoints_box, overlaps
 from posewright.poses import Poses
 
 Array = NDArray[np.float64]
@@ -21,14 +21,6 @@ SLACK = 0.5
 def overlap(a: Array, b: Array) -> float:
     """Intersection over union of two boxes (x0, y0, x1, y1)."""
     return float(overlaps(a[None], b[None])[0, 0])
-
-
-def overlaps(a: Array, b: Array) -> Array:
-    """``[N, M]`` intersection over union of boxes ``[N, 4]`` and ``[M, 4]``."""
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inside = np.maximum(high - low, 0).prod(-1)
-    both = (a[:, 2:] - a[:, :2]).prod(-1)[:, None] + (b[:, 2:] - b[:, :2]).prod(-1)[None] - inside
-    return inside / np.maximum(both, 1e-9)
 
 
 def widened(box: Array, margin: float) -> Array:

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError
-from posewright.geometry import Similarity
+from posewright.geometry import Similarity, overlaps
 from posewright.metrics.oks import oks
 from posewright.poses import Poses
 from posewright.runtime.predictor import Predictor
-from posewright.tracking.box import Array, found_box, middle, overlaps
+from posewright.tracking.box import Array, found_box, middle
 from posewright.tracking.track import Track, better
 
 USUAL_SIGMA = 0.0625

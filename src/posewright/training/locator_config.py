@@ -36,7 +36,7 @@ class LocatorConfig(RunConfig):
     """The score threshold is chosen so that no more false boxes a picture are found on the validation pictures."""
     heat_weight: float = 1.0
     """How much the centres count in the loss."""
-    box_weight: float = 1.0
+    box_weight: float = 3.0
     """How much the boxes around them count in the loss."""
     augment: SceneAugment = field(default_factory=SceneAugment)
     """Augmentation."""

@@ -23,7 +23,8 @@ _PAGE = """<!doctype html>
 <style>
 body { margin: 0 auto; padding: .8rem; max-width: 90rem; font: 16px/1.5 system-ui, sans-serif; }
 header, footer { color: #7a828a; }
-img { display: block; margin: .6rem 0; max-width: 100%; min-width: min(100%, 40rem); max-height: 82vh; border-radius: .4rem; }
+img { display: block; margin: .6rem 0; max-width: 100%; min-width: min(100%, 40rem); max-height: 82vh;
+  object-fit: contain; object-position: left; }
 kbd { border: 1px solid #8888; border-radius: .3rem; padding: 0 .35rem; }
 b { color: #d9480f; }
 </style>
