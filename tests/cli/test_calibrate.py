@@ -145,7 +145,9 @@ def test_a_shipped_model_is_left_as_it_is(place, monkeypatch):
     assert "nothing says which of them it held out" in trained_on(known, labels, Path("labels.json"), "", False)
     assert trained_on(known, labels, place / "shipped/labels.json", "", False) is None
     words = replace(checkpoint, training={"data": "300-W training faces"})
-    assert "was trained on 300-W training faces. Where these" in trained_on(words, labels, Path("labels.json"), "", False)
+    assert "was trained on 300-W training faces. Where these" in trained_on(
+        words, labels, Path("labels.json"), "", False
+    )
 
 
 def results(place):

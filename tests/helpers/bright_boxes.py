@@ -43,7 +43,9 @@ class Graph:
         return path
 
 
-def box_model(path: Path, size: tuple[int, int] = (96, 64), threshold: float = 0.5, info: ModelInfo | None = None) -> Path:
+def box_model(
+    path: Path, size: tuple[int, int] = (96, 64), threshold: float = 0.5, info: ModelInfo | None = None
+) -> Path:
     """Write the model file; of its two boxes the second stands for nothing."""
     width, height = size
     g = Graph()

@@ -40,7 +40,11 @@ def yolox(path, decoded=True, score=0.8, side=128, entries=None):
     rows = np.zeros((cells, 85))
     rows[:, :2], rows[:, 2:4] = (grid + 0.5) * stride, 10
     first = 16 * 16
-    for box, kind, objectness in ((PERSON, 0, score), (PERSON + (1, 0, 1, 0), 0, 0.7 * score), (DOG, 16, score)):
+    for box, kind, objectness in (
+        (PERSON, 0, score),
+        (PERSON + np.array([1, 0, 1, 0]), 0, 0.7 * score),
+        (DOG, 16, score),
+    ):
         box = box * ratio
         centre = (box[:2] + box[2:]) / 2
         place = first + int(centre[1] // 16) * 8 + int(centre[0] // 16)
@@ -150,6 +154,22 @@ def test_tensorflow_boxes_are_shares_and_rows_come_first(tmp_path):
     assert load_detector(path, ["18"]).find(PICTURE)[0] == pytest.approx(DOG[None] - 0.5, abs=1e-3)
 
 
+@pytest.mark.parametrize("shape", [[3, "H", "W"], [1, 3, HEIGHT // 4, WIDTH // 4]])
+def test_other_layouts_see_red_green_blue_from_0_to_1(tmp_path, shape):
+    """The scores are the means of the three colours."""
+    g = Graph()
+    axes = [len(shape) - 2, len(shape) - 1]
+    g.add("ReduceMean", ["image", g.constant(axes, np.int64)], "means", keepdims=0)
+    g.add("Reshape", ["means", g.constant([3], np.int64)], "scores")
+    tell(g, "boxes", np.array([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 45, 10]]))
+    tell(g, "labels", [1, 1, 1], np.int64)
+    outputs = [value("boxes", FLOAT, ["N", 4]), value("scores", FLOAT, ["N"]), value("labels", INT64, ["N"])]
+    path = g.save(tmp_path / "seen.onnx", [value("image", FLOAT, shape)], outputs)
+    picture = np.broadcast_to(np.array([204, 51, 102], np.uint8), (HEIGHT, WIDTH, 3)).copy()
+    boxes, scores = load_detector(path, threshold=0.01).find(picture)
+    assert scores == pytest.approx([0.8, 0.4, 0.2], abs=1e-3) and boxes[0, 0] == -0.5
+
+
 def test_boxes_beyond_the_picture_are_cut_and_nonsense_is_left_out(tmp_path):
     g = Graph()
     tell(g, "boxes", [[-30.0, -30, 50, 50], [300, 10, 320, 20], [np.nan, 0, 5, 5], [10, 10, 10, 40]])
@@ -174,9 +194,7 @@ def test_unknown_class_and_unknown_graph(tmp_path):
         load_detector(yolox(tmp_path / "yolox.onnx"), ["persn"])
     g = Graph()
     tell(g, "logits", np.zeros((1, 1000)))
-    path = g.save(
-        tmp_path / "classifier.onnx", [value("x", FLOAT, [1, 3, 8, 8])], [value("logits", FLOAT, [1, 1000])]
-    )
+    path = g.save(tmp_path / "classifier.onnx", [value("x", FLOAT, [1, 3, 8, 8])], [value("logits", FLOAT, [1, 1000])])
     with pytest.raises(PosewrightError, match=r"is no locator and no detector that is known here.*logits \[1, 1000\]"):
         load_detector(path)
     (tmp_path / "broken.onnx").write_bytes(b"nothing")

@@ -81,7 +81,9 @@ def test_options_that_make_no_sense(file, options):
 
 def test_each_kind_refuses_the_other_in_one_line(file, tmp_path):
     keypoints = spot_model(tmp_path / "spots.onnx")
-    with pytest.raises(PosewrightError, match="is a locator, which finds boxes and no keypoints. Give it to --locator"):
+    with pytest.raises(
+        PosewrightError, match=r"is a locator, which finds boxes and no keypoints. Give it to --locator"
+    ):
         posewright.load(file)
     with pytest.raises(PosewrightError, match="finds keypoints, and is no locator"):
         load_locator(keypoints)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from helpers.shown_hands import FPS, HEIGHT, PICTURE, SHAPE, WIDTH, Shown, hand
-from posewright.geometry import keypoints_box
+from posewright.geometry import keypoints_box, overlaps
 from posewright.poses import Poses
 from posewright.skeletons import HAND_21
 from posewright.tracking.box import MovingBox, middle, overlap

@@ -61,7 +61,9 @@ def test_a_crowd_takes_what_open_locator_gives(files):
 
 
 def test_a_keypoint_model_is_no_locator(files):
-    with pytest.raises(PosewrightError, match="finds keypoints, and is no locator. Train one with posewright train-loc"):
+    with pytest.raises(
+        PosewrightError, match=r"finds keypoints, and is no locator. Train one with posewright train-loc"
+    ):
         open_locator(files[0])
 
 

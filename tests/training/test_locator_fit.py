@@ -50,7 +50,7 @@ def blobs(tmp_path_factory):
 def finished(blobs, tmp_path_factory):
     """A run long enough to have learned something."""
     folder = tmp_path_factory.mktemp("runs") / "learned"
-    config = replace(SMALL, output=str(folder), epochs=30, lr=8e-3, ema=0.8, least_side=2.0, seed=1)
+    config = replace(SMALL, output=str(folder), epochs=18, lr=8e-3, ema=0.8, least_side=2.0, seed=1)
     return fit_locator(config, blobs, terms="free")
 
 
@@ -98,10 +98,10 @@ def test_the_run_folder_says_what_was_measured(finished):
 
 def test_each_kind_of_checkpoint_refuses_the_other(finished):
     path = finished.folder / "model.safetensors"
-    with pytest.raises(PosewrightError, match="is a locator's checkpoint. Name a keypoint model"):
+    with pytest.raises(PosewrightError, match=r"is a locator's checkpoint. Name a keypoint model"):
         load_checkpoint(path)
     shipped = Path(__file__).parents[2] / "src/posewright/weights/hand.safetensors"
-    with pytest.raises(PosewrightError, match="is the checkpoint of a keypoint model. Name a locator"):
+    with pytest.raises(PosewrightError, match=r"is the checkpoint of a keypoint model. Name a locator"):
         load_locator_checkpoint(shipped)
 
 
@@ -158,7 +158,7 @@ def test_a_locators_run_is_not_resumed_by_train_nor_the_other_way_round(finished
     from posewright.training.config import TrainConfig
     from posewright.training.fit import fit
 
-    with pytest.raises(PosewrightError, match="is of a run that trains locator. Use posewright train-locator"):
+    with pytest.raises(PosewrightError, match=r"is of a run that trains locator. Use posewright train-locator"):
         fit(TrainConfig(output=str(finished.folder)), resume=True)
 
 
@@ -170,7 +170,7 @@ def test_data_that_cannot_be_learned_from(blobs, tmp_path, capsys):
         fit_locator(config, replace(blobs, iscrowd=np.ones(len(blobs), bool)))
     with pytest.raises(PosewrightError, match="batch_size is 99, and there are 18 pictures"):
         fit_locator(replace(config, batch_size=99), blobs)
-    with pytest.raises(PosewrightError, match="input size 60x96 does not fit the net. Use multiples of 32"):
+    with pytest.raises(PosewrightError, match=r"input size 60x96 does not fit the net. Use multiples of 32"):
         fit_locator(replace(config, input_size="60x96"), blobs)
     assert main(["train-locator", "--data", str(tmp_path / "nowhere")]) == 2
     assert main(["train-locator", "--model", "locater", "--data", str(tmp_path)]) == 2

@@ -62,7 +62,9 @@ def test_plain_pictures_are_fitted_whole(blobs):
     dataset = SceneDataset(blobs, RULE)
     sample = dataset[1]
     own = blobs.boxes[blobs.image == 1]
-    assert sample["boxes"].numpy() == pytest.approx((own + 0.5) * 128 / 96 - 0.5 + [0, (96 - 64 * 4 / 3) / 2] * 2, abs=1e-3)
+    assert sample["boxes"].numpy() == pytest.approx(
+        (own + 0.5) * 128 / 96 - 0.5 + [0, (96 - 64 * 4 / 3) / 2] * 2, abs=1e-3
+    )
     assert (sample["state"] == OBJECT).all() and int(sample["index"]) == 1
 
 

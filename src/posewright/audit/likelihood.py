@@ -19,7 +19,7 @@ from posewright.audit.evidence import FOREIGN, LABEL, PARTNER, RANDOM, Evidence
 from posewright.audit.exchanges import Exchange
 from posewright.audit.shape import Reach, Wanted, log_density, parts_of, wanted_places
 from posewright.audit.sidedness import SwapSense
-from posewright.audit.statistics import fit_logistic, fit_mixture, fit_rare
+from posewright.audit.statistics import CEILING, fit_logistic, fit_mixture, fit_rare
 
 Array = NDArray[np.float64]
 
@@ -27,6 +27,8 @@ SCORE_BINS = 5
 """A model's errors are told apart by the height of its peak, in so many bins of equal count."""
 ANYWHERE = 0.5
 """Density of the part of the mixture that knows nothing, against the mean over the crop: a keypoint may lie outside."""
+SINGLE_CEILING = 5.5
+"""One pair exchanged by itself crosses limbs, which the shape of a pose knows more surely than front from back."""
 RIDGE = 1.0
 POINT_RIDGE = 10.0
 """A few wrong labels among a small set's right ones must not lead the regression to take them for usual."""
@@ -153,7 +155,8 @@ def _exchanged(
             possible &= (changed & ~(labelled[:, a] & labelled[:, b])).any(1)
         pairs = np.where(changed, gain[:, a] + gain[:, b], 0).sum(1)
         both_say = np.stack([pairs, shape.log_ratio(exchange)], 1)
-        found[possible, column], _ = fit_rare(both_say[possible])
+        ceiling = CEILING if len(exchange.pairs) > 1 else SINGLE_CEILING
+        found[possible, column], _ = fit_rare(both_say[possible], ceiling)
     return found
 
 

@@ -75,7 +75,8 @@ class SwapSense:
         rows = rows[np.abs(rows).max(1, initial=0) > 1e-9]
         weights = np.zeros(rows.shape[1])
         moved = np.abs(rows).max(0, initial=0) > 1e-9
-        weights[moved] = fit_logistic(rows[:, moved], ridge=RIDGE * moved.sum())
+        if moved.any():
+            weights[moved] = fit_logistic(rows[:, moved], ridge=RIDGE * moved.sum())
         return weights
 
     def _change(self, rows: NDArray[np.int64], exchange: Exchange) -> Array:

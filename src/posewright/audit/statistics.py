@@ -76,17 +76,18 @@ def fit_logistic(rows: Array, ridge: float, free: int = 0, around: Array | None 
     return found.x / scale
 
 
-def fit_rare(evidence: Array) -> tuple[Array, float]:
+def fit_rare(evidence: Array, ceiling: float = CEILING) -> tuple[Array, float]:
     """What several kinds of evidence say together of a question whose answer is mostly no, and nobody knows for which case.
 
     Evidence is below 0 where it speaks for no, and would have the opposite sign if everything were the other way round: a
     logistic regression without intercept tells the cases from their opposites. Some of the cases are yeses, however, and
     taken for noes they would teach that the surest evidence errs; so a case counts as ``(1 - r) s(-z) + r s(z)``, with the
     logistic function ``s``, and the share ``r`` of yeses is fitted with the rest (maximum likelihood). Each kind of evidence adds
-    its multiple to ``z``, but hardly more than :data:`CEILING`: what one kind cannot know, no strength of it makes certain.
+    its multiple to ``z``, but hardly more than the ceiling: what one kind cannot know, no strength of it makes certain.
 
     Args:
         evidence: ``[M, F]``.
+        ceiling: in log odds.
 
     Returns:
         ``[M]`` log likelihood ratios of yes over no; and the share of yeses.
@@ -97,7 +98,7 @@ def fit_rare(evidence: Array) -> tuple[Array, float]:
     x = evidence / np.where(scale > 1e-9, scale, 1.0)
 
     def together(factors: Array) -> Array:
-        return (CEILING * np.tanh(x * factors / CEILING)).sum(1)
+        return (ceiling * np.tanh(x * factors / ceiling)).sum(1)
 
     def loss(free: Array) -> float:
         z, odds = together(free[:-1]), np.clip(free[-1], -9, -1)

@@ -102,7 +102,8 @@ class Command:
         for line in (*info.training_data, info.terms, f"written by posewright {info.tool_version}, {graph.producer}"):
             if line:
                 print(line)
-        print(f"\nNext: posewright predict {path} PICTURES -o out")
+        locator = f"MODEL PICTURES --locator {path}" if info.kind == "locator" else f"{path} PICTURES"
+        print(f"\nNext: posewright predict {locator} -o out")
 
     # -- a net -----------------------------------------------------------------------------------------------------
 

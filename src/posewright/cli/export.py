@@ -49,6 +49,8 @@ class Command:
         from posewright.models.locator_checkpoint import load_locator_checkpoint
 
         off = export_locator(load_locator_checkpoint(source), target)
-        print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, boxes within {100 * off:.4f} % of their side of the net's.")
+        print(
+            f"{target}: {target.stat().st_size / 1e6:.1f} MB, boxes within {100 * off:.4f} % of their side of the net's."
+        )
         print(f"Next: posewright predict MODEL PICTURES --locator {target} -o out")
         return 0

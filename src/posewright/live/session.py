@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from posewright.live.controls import Controls
 from posewright.live.late import Late
 from posewright.live.output import Again, Output
-from posewright.live.overlap import ReadAhead, WriteBehind
+from posewright.live.overlap import DEPTH, ReadAhead, WriteBehind
 from posewright.live.times import Times, read_timed
 from posewright.live.trackers import TrackConfig, make_tracker
 from posewright.live.watched import NEEDS, Watched
@@ -103,7 +103,9 @@ class Session:
         self.times.start()
         with WriteBehind(self._write) as behind:
             frames = read_timed(self.source.frames(self.bad, self.intake), self.times)
-            with ReadAhead(frames, drop=self.source.live, stop=self.intake.stopped.set) as ahead:
+            # What waits is late when its turn comes: of a live source only the newest frame does.
+            depth, live = (1 if self.source.live else DEPTH), self.source.live
+            with ReadAhead(frames, depth, live, self.intake.stopped.set) as ahead:
                 self._ahead = ahead
                 try:
                     for item in self._items(self._admitted(ahead, behind), batch, late):

@@ -68,7 +68,7 @@ class Coach:
     ) -> None:
         self.reference, self.times = resampled(reference, times, RATE)
         self.skeleton, self.turn, self.mirror = skeleton, turn, mirror
-        if not (np.isfinite(self.reference).all(2).sum(1) >= 2).any():
+        if not (np.asarray(np.isfinite(self.reference).all(2)).sum(1) >= 2).any():
             raise PosewrightError("the reference has no pose with two keypoints or more")
         self._sigmas = np.asarray(skeleton.sigmas or (USUAL_SIGMA,) * len(skeleton))
         self._flip = np.array(skeleton.flip_order())
@@ -146,7 +146,7 @@ def aligned_oks(references: Array, pose: Array, sigmas: Array, turn: bool = Fals
     Returns:
         ``[R]`` in 0..1.
     """
-    both = np.isfinite(references).all(2) & np.isfinite(pose).all(1)
+    both = np.asarray(np.isfinite(references).all(2)) & np.asarray(np.isfinite(pose).all(1))
     count = both.sum(1)
     a = np.where(both[..., None], references, 0.0)
     b = np.where(both[..., None], pose, 0.0)

@@ -79,7 +79,8 @@ def locator_config(d: Mapping[str, Any]) -> CentreConfig:
     values = dict(d)
     if values.pop("family", None) != CentreConfig.family:
         raise PosewrightError(f"a net of the family '{d.get('family')}' is no locator")
+    settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     try:
-        return CentreConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        return CentreConfig(**settings)
     except TypeError as error:
         raise PosewrightError(f"settings of another version: {error}") from None

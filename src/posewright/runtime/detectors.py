@@ -355,7 +355,7 @@ def _planes(image: Picture, height: int, width: int) -> NDArray[np.float32]:
     if (height, width) != image.shape[:2]:
         smaller = height < image.shape[0] or width < image.shape[1]
         sized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-    return np.ascontiguousarray(sized.transpose(2, 0, 1)).astype(np.float32) / 255
+    return np.multiply(np.ascontiguousarray(sized.transpose(2, 0, 1)), 1 / 255, dtype=np.float32)
 
 
 def _numbers(port: Port) -> Any:

@@ -22,6 +22,8 @@ class LocatorConfig(RunConfig):
     """Weights to start from: a locator's checkpoint or run folder, or a shipped locator's name; none for random ones."""
     input_size: str = "256"
     """What a whole picture is fitted into: one number, or HEIGHTxWIDTH; multiples of 32."""
+    net: tuple[str, ...] = ()
+    """Settings of the net in place of its preset's, such as channels=36 stride=4 depth=1."""
     epochs: int = 0
     """Passes over the training pictures; 0 chooses by their number."""
     batch_size: int = 0
