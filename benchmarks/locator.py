@@ -1,7 +1,7 @@
 """How many objects a locator finds, how often it is mistaken, and how long it takes.
 
     python benchmarks/locator.py hands -o runs/locator                         draws scenes, trains on them, measures
-    python benchmarks/locator.py hands -o runs/locator --locator hand-locator  measures one that is there
+    python benchmarks/locator.py hands -o runs/locator --locator runs/mine     measures one that is there
     python benchmarks/locator.py people --lspet DIR --coco DIR -o runs/people  the same with pasted people
 
 hands: synthetic scenes, 320 x 240, one to five hands on cluttered pictures, one in seven without any; trained on one seed,

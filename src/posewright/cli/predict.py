@@ -44,7 +44,7 @@ class Command:
       posewright predict runs/last shots/ clip.mp4 -o out --csv
       posewright predict body crowd.jpg --box 40,20,180,400 --box 300,10,460,420
       posewright predict body --boxes labels.json --coco
-      posewright predict hand party.jpg --locator hand-locator
+      posewright predict hand party.jpg --locator runs/hands
       posewright predict body street.mp4 --locator yolox_s.onnx --classes person --track
       posewright predict hand clip.mp4 --filter rts
       posewright predict hand 0 --track --page
@@ -71,7 +71,7 @@ class Command:
     images: Path | None = None
     """Folder of the pictures that --boxes speaks of, where they do not lie beside it."""
     locator: Annotated[str | None, tyro.conf.arg(metavar="L")] = None
-    """Look where this finds objects: a locator's run folder, model file or shipped name (hand-locator), or another
+    """Look where this finds objects: a locator's run folder, model file or shipped name, or another
     project's detector (*.onnx: YOLOX, RT-DETR, D-FINE, SSD)."""
     classes: Annotated[str | None, tyro.conf.arg(metavar="NAME,...")] = None
     """Of another project's detector: names or numbers of the classes that count, such as person,dog."""

@@ -29,7 +29,7 @@ class CentreLocator:
 
     Example::
 
-        locator = load_locator("hand-locator")
+        locator = load_locator("runs/locator")
         boxes, scores = locator.find(picture)
 
     Attributes:
