@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,11 @@ from helpers.discs import draw_discs
 # Lightning gives its loggers a handler on whatever stderr is at its import, unless somebody else looks after logging;
 # under pytest that stderr is one test's capture, and closed by the time another test logs.
 logging.getLogger().addHandler(logging.NullHandler())
+
+
+# A shell that starts pytest in the background has it ignore Ctrl-C, and its children with it, some of which are sent one.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def find_shared_data() -> Path | None:

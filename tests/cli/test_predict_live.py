@@ -291,10 +291,24 @@ def test_damaged_frames_are_left_out_and_counted(desk, capsys):
 # -- how it ends -------------------------------------------------------------------------------------------------------
 
 
+STARTED: list[subprocess.Popen[bytes]] = []
+
+
 def start(desk: Path, *args: str, **more) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "posewright", "predict", "spots.onnx", *args, "-o", "out"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
-    return subprocess.Popen(command, cwd=desk, **pipes)
+    STARTED.append(subprocess.Popen(command, cwd=desk, **pipes))
+    return STARTED[-1]
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_on():
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 def wait_for_lines(path: Path, count: int) -> None:
