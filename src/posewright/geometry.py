@@ -38,6 +38,11 @@ def keypoints_box(keypoints: ArrayLike, margin: float = 1.0) -> Array | None:
     return np.concatenate([centre - half, centre + half])
 
 
+def covariance_matrices(three: ArrayLike) -> Array:
+    """Covariances ``[..., 3]`` (xx, xy, yy) as matrices ``[..., 2, 2]``."""
+    return np.asarray(three, float)[..., [0, 1, 1, 2]].reshape(*np.shape(three)[:-1], 2, 2)
+
+
 def expand_box(box: ArrayLike, margin: float, aspect: float) -> Array:
     """Widen a box by ``margin`` about its centre, then lengthen its shorter side until width / height = ``aspect``."""
     x0, y0, x1, y1 = np.asarray(box, float)

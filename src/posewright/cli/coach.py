@@ -59,7 +59,7 @@ class Command:
 
     def run(self) -> int:
         from posewright.metrics.coaching import Coach
-        from posewright.reports.coaching import likeness_chart
+        from posewright.reports.plots import likeness_over_time
 
         reference, source = self._motions()
         coach = Coach(reference.xy, reference.times, reference.skeleton, turn=self.turn, mirror=self.mirror)
@@ -67,7 +67,8 @@ class Command:
             coach.step(float(time), pose)
         moments = coach.review()
         self._write(moments)
-        likeness_chart(moments, self.output / "coach.png")
+        told = [bool(m.feedback) for m in moments]
+        likeness_over_time([m.time for m in moments], [m.oks for m in moments], told, self.output / "coach.png")
         if not self.no_video:
             self._draw(moments, reference, source)
         self._show(moments, reference, source)

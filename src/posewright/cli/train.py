@@ -60,11 +60,15 @@ def settings_file(args: Sequence[str]) -> Path | None:
     return None if path is None else Path(path)
 
 
-def defaults(args: Sequence[str]) -> Command | None:
-    """The settings of ``--config FILE``, as defaults for all other options."""
+def from_file(args: Sequence[str], command: Any, settings: Any) -> Any:
+    """A training command with the settings of ``--config FILE``, as defaults for all other options."""
     path = settings_file(args)
     if path is None:
         return None
-    given = TrainConfig.load(path)
-    known: dict[str, Any] = {f.name: getattr(given, f.name) for f in fields(TrainConfig)}
-    return Command(**known, config=path)
+    given = settings.load(path)
+    known: dict[str, Any] = {f.name: getattr(given, f.name) for f in fields(settings)}
+    return command(**known, config=path)
+
+
+def defaults(args: Sequence[str]) -> Command | None:
+    return from_file(args, Command, TrainConfig)

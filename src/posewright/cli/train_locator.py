@@ -6,9 +6,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
-from posewright.cli.train import settings_file
+from posewright.cli.train import from_file
 from posewright.training.locator_config import LocatorConfig
 
 
@@ -48,10 +47,4 @@ class Command(LocatorConfig):
 
 
 def defaults(args: Sequence[str]) -> Command | None:
-    """The settings of ``--config FILE``, as defaults for all other options."""
-    path = settings_file(args)
-    if path is None:
-        return None
-    given = LocatorConfig.load(path)
-    known: dict[str, Any] = {f.name: getattr(given, f.name) for f in fields(LocatorConfig)}
-    return Command(**known, config=path)
+    return from_file(args, Command, LocatorConfig)

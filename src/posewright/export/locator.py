@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from posewright.errors import PosewrightError
-from posewright.export.onnx import graph_of, smooth_crops
+from posewright.export.onnx import graph_of, smooth_crops, trained_on
 from posewright.files import whole_file
 from posewright.models.centres import decode_boxes
 from posewright.models.locator_checkpoint import LocatorCheckpoint
@@ -44,10 +44,6 @@ class DeployedLocator(nn.Module):
 
 def locator_info(checkpoint: LocatorCheckpoint) -> ModelInfo:
     """What the model file of a locator says about itself."""
-    training = checkpoint.training
-    data = [f"{training['data']}: {training.get('objects', '?')} objects"] if training.get("data") else []
-    start = training.get("start") or {}
-    data += [f"{before} (start weights '{start['name']}')" for before in start.get("data", ())]
     return ModelInfo(
         skeleton=checkpoint.skeleton,
         crop=checkpoint.rule,
@@ -55,7 +51,7 @@ def locator_info(checkpoint: LocatorCheckpoint) -> ModelInfo:
         preset=checkpoint.preset,
         outputs=("boxes",),
         kind="locator",
-        training_data=tuple(data),
+        training_data=trained_on(checkpoint.training),
         metrics=checkpoint.metrics,
         terms=checkpoint.terms,
         threshold=checkpoint.threshold,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -55,19 +55,23 @@ class Parity:
     worst_told: float = 0.0
 
 
-def model_info(checkpoint: Checkpoint, outputs: tuple[str, ...] | None = None) -> ModelInfo:
-    """What the model file of a checkpoint says about itself; ``outputs`` are all that it can have where None."""
-    training = checkpoint.training
+def trained_on(training: Mapping[str, Any]) -> tuple[str, ...]:
+    """One line for each set behind a checkpoint, its start weights' included, from what it notes of its training."""
     data = [f"{training['data']}: {training.get('objects', '?')} objects"] if training.get("data") else []
     start = training.get("start") or {}
     data += [f"{before} (start weights '{start['name']}')" for before in start.get("data", ())]
+    return tuple(data)
+
+
+def model_info(checkpoint: Checkpoint, outputs: tuple[str, ...] | None = None) -> ModelInfo:
+    """What the model file of a checkpoint says about itself; ``outputs`` are all that it can have where None."""
     return ModelInfo(
         skeleton=checkpoint.skeleton,
         crop=checkpoint.rule,
         stride=checkpoint.net.config.stride,
         preset=checkpoint.preset,
         outputs=outputs_of(checkpoint) if outputs is None else outputs,
-        training_data=tuple(data),
+        training_data=trained_on(checkpoint.training),
         metrics=checkpoint.metrics,
         terms=checkpoint.terms,
         covariance_tail=None if checkpoint.covariance is None else checkpoint.covariance.tail,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -47,24 +47,24 @@ class Watched(Predictor):
         self.watch: Watch = watch
         self._seen: list[Mapped] = []
 
-    def predict_batch(
+    def _predict(
         self,
         pictures: Sequence[Picture],
-        boxes: Sequence[ArrayLike | None] | None = None,
-        *,
-        flip: bool = False,
-        min_presence: float = 0.0,
-        batch_size: int = 16,
-        to_crop: Sequence[Sequence[Similarity] | None] | None = None,
-    ) -> list[Poses]:
-        if self.watch == "nothing":
-            return super().predict_batch(
-                pictures, boxes, flip=flip, min_presence=min_presence, batch_size=batch_size, to_crop=to_crop
-            )
+        boxes: Sequence[ArrayLike | None] | None,
+        flip: bool,
+        min_presence: float,
+        batch_size: int,
+        to_crop: Sequence[Sequence[Similarity] | None] | None,
+        keep: str | None,
+    ) -> list[Mapped]:
+        if self.watch == "nothing" or keep is not None:
+            return super()._predict(pictures, boxes, flip, min_presence, batch_size, to_crop, keep)
         keep = "stages" if self.watch == "maps" and "heatmaps" in self.info.outputs else None
-        found = self._predict(pictures, boxes, flip, 0.0, batch_size, to_crop, keep=keep)
+        found = super()._predict(pictures, boxes, flip, 0.0, batch_size, to_crop, keep)
         self._seen += found
-        return [m.poses.only(m.poses.presence >= min_presence) if min_presence > 0 else m.poses for m in found]
+        if min_presence <= 0:
+            return found
+        return [replace(m, poses=m.poses.only(m.poses.presence >= min_presence)) for m in found]
 
     def take(self) -> list[Mapped]:
         """What was looked at since the last call: one entry a picture and call."""

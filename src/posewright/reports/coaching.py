@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 
 from posewright.media.drawing import DARK, PAPER, draw_keypoints, put_text
 from posewright.metrics.coaching import Moment
-from posewright.reports.plots import COLOURS, _dress, _figure, _save
 from posewright.tracking.motion import Motion
 
 Picture = NDArray[np.uint8]
@@ -49,21 +47,6 @@ def advice_rows(moments: Sequence[Moment]) -> list[dict[str, Any]]:
         {"what to change": words, "seconds": f"{seconds[words]:.1f}", "worst at": f"{worst[words][1]:.1f} s"}
         for words in order
     ]
-
-
-def likeness_chart(moments: Sequence[Moment], path: str | Path) -> Path:
-    """Draw OKS over time; return the path."""
-    figure = _figure(7.2, 3.2)
-    axes = figure.add_subplot()
-    times, oks = np.array([m.time for m in moments]), np.array([m.oks for m in moments])
-    axes.plot(times, oks, color=COLOURS[0], lw=1.6)
-    told = np.array([bool(m.feedback) for m in moments])
-    axes.fill_between(times, 0, 1, where=told, color=COLOURS[1], alpha=0.15, lw=0, label="something to change")
-    axes.set_ylim(0, 1.02)
-    if told.any():
-        axes.legend(frameon=False, loc="lower right")
-    _dress(axes, "likeness of the poses (OKS after alignment)", "seconds")
-    return _save(figure, path)
 
 
 class Canvas:

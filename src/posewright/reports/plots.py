@@ -144,6 +144,25 @@ def keypoint_bars(values: Mapping[str, float], path: str | Path, *, title: str) 
     return _save(figure, path)
 
 
+def likeness_over_time(times: ArrayLike, oks: ArrayLike, told: ArrayLike, path: str | Path) -> Path:
+    """Draw OKS over time, and when there was something to change; return the path.
+
+    Args:
+        times: ``[F]`` in seconds.
+        oks: ``[F]`` in 0..1; NaN where there is no pose.
+        told: ``[F]``, whether something was to be changed.
+    """
+    figure = _figure(7.2, 3.2)
+    axes = figure.add_subplot()
+    axes.plot(times, oks, color=COLOURS[0], lw=1.6)
+    axes.fill_between(times, 0, 1, where=told, color=COLOURS[1], alpha=0.15, lw=0, label="something to change")
+    axes.set_ylim(0, 1.02)
+    if np.any(told):
+        axes.legend(frameon=False, loc="lower right")
+    _dress(axes, "likeness of the poses (OKS after alignment)", "seconds")
+    return _save(figure, path)
+
+
 def _figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from posewright.errors import PosewrightError
-from posewright.geometry import Similarity, picture_box
+from posewright.geometry import Similarity, covariance_matrices, picture_box
 from posewright.media.labelled import VideoFrame
 from posewright.poses import Poses
 from posewright.runtime.decode import decode
@@ -377,8 +377,6 @@ def _moved_right(maps: NDArray[Any], cells: float) -> NDArray[Any]:
 
 def _turned_covariance(covariance: NDArray[np.floating[Any]], back: Similarity) -> NDArray[np.float64]:
     """Covariances ``[K, 3]`` (xx, xy, yy) from crop pixels to picture pixels."""
-    xx, xy, yy = np.asarray(covariance, float).T
-    full = np.stack([np.stack([xx, xy], -1), np.stack([xy, yy], -1)], -2)
     linear = back.matrix[:, :2]
-    turned = linear @ full @ linear.T
+    turned = linear @ covariance_matrices(covariance) @ linear.T
     return np.stack([turned[:, 0, 0], turned[:, 0, 1], turned[:, 1, 1]], -1)

@@ -34,6 +34,11 @@ def middle(box: Array) -> Array:
     return (box[:2] + box[2:]) / 2
 
 
+def size_of(box: Array) -> float:
+    """Root of its area in pixels, one at least."""
+    return max(float(np.sqrt(np.maximum(box[2:] - box[:2], 0).prod())), 1.0)
+
+
 def found_box(poses: Poses, index: int = 0, margin: float = 1.0) -> Array | None:
     """The box around the keypoints of one pose that have a score, or None where hardly any has."""
     known = poses.score[index] >= LOOK

@@ -43,8 +43,7 @@ class CpmFilter:
 
     def predict(self, time: float) -> Estimate:
         if self._state is None:
-            none = np.zeros((0, 2))
-            return Estimate(time, none, none, np.zeros((0, 2, 2)), np.zeros(0, bool))
+            return Estimate.nothing(time)
         return self._estimate(time, np.zeros(len(self._state), bool))
 
     def _estimate(self, time: float, agreed: np.ndarray) -> Estimate:

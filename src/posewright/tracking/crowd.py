@@ -21,8 +21,8 @@ from posewright.geometry import Similarity, overlaps
 from posewright.metrics.oks import oks
 from posewright.poses import Poses
 from posewright.runtime.predictor import Predictor
-from posewright.tracking.box import Array, found_box, middle
-from posewright.tracking.track import Track, better
+from posewright.tracking.box import Array, found_box, middle, size_of
+from posewright.tracking.track import BOX_MARGIN, Track, better, upright_pair
 
 USUAL_SIGMA = 0.0625
 """For skeletons without OKS sigmas."""
@@ -97,8 +97,7 @@ class Crowd:
     def __init__(self, model: Predictor, locator: Locator, config: CrowdConfig | None = None) -> None:
         self.model, self.locator, self.config = model, locator, config or CrowdConfig()
         self.tracks: list[Track] = []
-        up = self.config.upright
-        self._upright = None if up is None else (model.skeleton.index(up[0]), model.skeleton.index(up[1]))
+        self._upright = upright_pair(model.skeleton, self.config.upright)
         self._sigmas = model.skeleton.sigmas or (USUAL_SIGMA,) * len(model.skeleton)
         self._gone: list[_Gone] = []
         self._since, self._next = math.inf, 0
@@ -117,8 +116,9 @@ class Crowd:
         rule = self.model.info.crop
         crops = [track.crop(rule, time) for track in self.tracks]
         crops += [(box, rule.similarity(box)) for box in finds]
+        nothing = Poses.empty(self.model.skeleton, width=image.shape[1], height=image.shape[0])
         if not crops:
-            return Poses.empty(self.model.skeleton, width=image.shape[1], height=image.shape[0])
+            return nothing
         seen = self._see(image, crops)
         own, new = seen[: len(self.tracks)], seen[len(self.tracks) :]
         self._look_again(image, own)
@@ -129,9 +129,7 @@ class Crowd:
                 self._take_up(pose, time, kept)
         self._let_go(time)
         reported = [track.report(pose) for track, pose in kept if track.confirmed and track in self.tracks]
-        if not reported:
-            return Poses.empty(self.model.skeleton, width=image.shape[1], height=image.shape[0])
-        return Poses.joined(reported)
+        return Poses.joined(reported) if reported else nothing
 
     # -- where to look -------------------------------------------------------------------------------------------------
 
@@ -189,10 +187,10 @@ class Crowd:
 
     def _take_up(self, pose: Poses, time: float, kept: list[tuple[Track, Poses]]) -> None:
         """Make a track of a pose that is none of those followed, or give it to the one that is missing it."""
-        box = found_box(pose, margin=1.2)
+        box = found_box(pose, margin=BOX_MARGIN)
         if box is None or any(self._alike(pose, other) >= SAME_POSE for _, other in kept):
             return
-        size = float(np.sqrt((box[2:] - box[:2]).prod()))
+        size = size_of(box)
         for track in self.tracks:
             if track.doubted and self._near(middle(box), size, track.box.centre, track.box.size, 0.0):
                 if track.see(pose, time, elsewhere=True):

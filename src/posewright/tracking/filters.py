@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError, did_you_mean
+from posewright.geometry import covariance_matrices
 from posewright.poses import Poses
+from posewright.tracking.box import size_of
 
 Array = NDArray[np.float64]
 
@@ -66,6 +68,12 @@ class Estimate:
     covariance: Array
     agreed: NDArray[np.bool_]
 
+    @classmethod
+    def nothing(cls, time: float) -> Estimate:
+        """Of a filter that has seen nothing yet: no keypoints."""
+        none = np.zeros((0, 2))
+        return cls(time, none, none, np.zeros((0, 2, 2)), np.zeros(0, bool))
+
 
 class Filter(Protocol):
     """Follows the keypoints of one object.
@@ -83,7 +91,7 @@ class Filter(Protocol):
         ...
 
     def predict(self, time: float) -> Estimate:
-        """Where the keypoints will be; changes nothing. NaN before the first frame."""
+        """Where the keypoints will be; changes nothing. No keypoints before the first frame."""
         ...
 
 
@@ -99,12 +107,10 @@ def measured(poses: Poses, index: int = 0, time: float | None = None, covariance
         time: seconds; that of ``poses`` unless given.
         covariance: False leaves the model's covariance out.
     """
-    x0, y0, x1, y1 = poses.boxes[index]
-    size = max(float(np.sqrt(max(x1 - x0, 1e-6) * max(y1 - y0, 1e-6))), 1.0)
+    size = size_of(poses.boxes[index])
     score = np.clip(poses.score[index], 0.0, 1.0)
     if covariance and poses.covariance is not None:
-        xx, xy, yy = poses.covariance[index].T
-        noise = np.stack([np.stack([xx, xy], -1), np.stack([xy, yy], -1)], -2)
+        noise = covariance_matrices(poses.covariance[index])
     else:
         noise = ((SPREAD * size) ** 2 / np.maximum(score, SEEN) ** 2)[:, None, None] * np.eye(2)
     noise = noise + (FLOOR * size) ** 2 * np.eye(2)
@@ -129,7 +135,9 @@ class Unfiltered:
         return Estimate(measured.time, self._last, np.zeros_like(self._last), covariance, seen)
 
     def predict(self, time: float) -> Estimate:
-        xy = np.full((0, 2), np.nan) if self._last is None else self._last
+        if self._last is None:
+            return Estimate.nothing(time)
+        xy = self._last
         return Estimate(time, xy, np.zeros_like(xy), np.full((len(xy), 2, 2), np.nan), np.zeros(len(xy), bool))
 
 

@@ -18,7 +18,7 @@ from posewright.poses import Poses
 from posewright.runtime.predictor import Predictor
 from posewright.tracking.box import Array, found_box, overlap, widened
 from posewright.tracking.search import Search
-from posewright.tracking.track import BOX_MARGIN, Track, better
+from posewright.tracking.track import BOX_MARGIN, Track, better, upright_pair
 
 CHECK_EVERY = 0.5
 """Seconds from one confirming look at an object to the next."""
@@ -73,8 +73,7 @@ class Follower:
         self.model, self.config, self.number = model, config or FollowConfig(), number
         self.track: Track | None = None
         """The object; None where it is not followed."""
-        up = self.config.upright
-        self._upright = None if up is None else (model.skeleton.index(up[0]), model.skeleton.index(up[1]))
+        self._upright = upright_pair(model.skeleton, self.config.upright)
         self._first = None if box is None else np.asarray(box, float)
         self._search = Search(model, self.config.budget, self.config.mirrored, self.config.one_sided)
         self._checked = -np.inf
@@ -119,7 +118,7 @@ class Follower:
         self._checked = time
         if self._search.stands(image, seen):
             return True
-        self.track.doubt(time)
+        self.track.doubt()
         return False
 
     def _new(self, box: Array, time: float) -> Track:

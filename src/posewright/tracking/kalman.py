@@ -38,7 +38,7 @@ SPEED = {1: 2.0, 2: 20.0}
 
 
 @dataclass
-class _Step:
+class Step:
     """One frame as the smoother needs it: K states and covariances before and after what was measured.
 
     ``transition`` leads from the frame before to this one; ``begun`` marks keypoints that know nothing of the frame before.
@@ -70,7 +70,7 @@ class Kalman:
         self.order = order
         self.process = PROCESS[order] if process is None else process
         self.gate, self.adaptive = gate, adaptive
-        self.last: _Step | None = None
+        self.last: Step | None = None
         """The latest frame, from which a smoother goes back."""
         self._size = 1.0
         self._believed = np.zeros(0)
@@ -87,14 +87,13 @@ class Kalman:
         else:
             self._follow(measured, seen)
         assert self.last is not None
-        return self._estimate(self.last.time, self.last.after, self.last.after_covariance, self.last.agreed)
+        return _estimate(self.last.time, self.last.after, self.last.after_covariance, self.last.agreed)
 
     def predict(self, time: float) -> Estimate:
         if self.last is None:
-            none = np.full((0, 2), np.nan)
-            return Estimate(time, none, none, np.full((0, 2, 2), np.nan), np.zeros(0, bool))
+            return Estimate.nothing(time)
         state, covariance, _ = self._ahead(time, np.ones(len(self.last.after), bool))
-        return self._estimate(time, state, covariance, np.zeros(len(state), bool))
+        return _estimate(time, state, covariance, np.zeros(len(state), bool))
 
     # -- one frame -----------------------------------------------------------------------------------------------------
 
@@ -107,7 +106,7 @@ class Kalman:
         seen = measured.seen
         self._set(state, covariance, measured, seen)
         transition = np.broadcast_to(np.eye(state.shape[1]), covariance.shape)
-        self.last = _Step(measured.time, state, covariance, state, covariance, transition, seen.copy(), seen)
+        self.last = Step(measured.time, state, covariance, state, covariance, transition, seen.copy(), seen)
 
     def _follow(self, measured: Measured, seen: NDArray[np.bool_]) -> None:
         assert self.last is not None and self._odd is not None
@@ -131,7 +130,7 @@ class Kalman:
         self._set(after, covariance, measured, begun)
         self._odd = np.where(doubted[:, None], measured.xy, np.nan)
         self._believed = np.where(agreed | begun, measured.time, self._believed)
-        self.last = _Step(measured.time, before, spread, after, covariance, transition, begun, agreed | begun)
+        self.last = Step(measured.time, before, spread, after, covariance, transition, begun, agreed | begun)
 
     def _ahead(self, time: float, seen: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
         """States, covariances and transitions ``[K, n, n]`` at a later time; what is not ``seen`` there slows down."""
@@ -178,16 +177,13 @@ class Kalman:
         for i in range(2, state.shape[1]):
             covariance[where, i, i] = (SPEED[i // 2] * measured.size) ** 2
 
-    def _estimate(self, time: float, state: Array, covariance: Array, agreed: NDArray[np.bool_]) -> Estimate:
-        return Estimate(time, state[:, :2].copy(), state[:, 2:4].copy(), covariance[:, :2, :2].copy(), agreed)
 
-
-def smoothed(steps: list[_Step]) -> list[Estimate]:
+def smoothed(steps: list[Step]) -> list[Estimate]:
     """The frames of a Kalman filter, each with what was learned after it (Rauch, Tung, Striebel, AIAA Journal 3(8), 1965)."""
     if not steps:
         return []
     state, covariance = steps[-1].after, steps[-1].after_covariance
-    found = [_estimate(steps[-1], state, covariance)]
+    found = [_estimate(steps[-1].time, state, covariance, steps[-1].agreed)]
     for here, there in zip(steps[-2::-1], steps[:0:-1]):
         # Where a keypoint was begun anew, the later frames say nothing of the earlier ones.
         apart = there.begun | ~np.isfinite(here.after[:, 0])
@@ -199,12 +195,12 @@ def smoothed(steps: list[_Step]) -> list[Estimate]:
         change = covariance[linked] - there.before_covariance[linked]
         new_covariance[linked] = _symmetric(new_covariance[linked] + gain @ change @ gain.transpose(0, 2, 1))
         state, covariance = new_state, new_covariance
-        found.append(_estimate(here, state, covariance))
+        found.append(_estimate(here.time, state, covariance, here.agreed))
     return found[::-1]
 
 
-def _estimate(step: _Step, state: Array, covariance: Array) -> Estimate:
-    return Estimate(step.time, state[:, :2].copy(), state[:, 2:4].copy(), covariance[:, :2, :2].copy(), step.agreed)
+def _estimate(time: float, state: Array, covariance: Array, agreed: NDArray[np.bool_]) -> Estimate:
+    return Estimate(time, state[:, :2].copy(), state[:, 2:4].copy(), covariance[:, :2, :2].copy(), agreed)
 
 
 def _motion(order: int, dt: float) -> tuple[Array, Array]:

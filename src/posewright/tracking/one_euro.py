@@ -53,8 +53,7 @@ class OneEuro:
 
     def predict(self, time: float) -> Estimate:
         if self._xy is None:
-            none = np.full((0, 2), np.nan)
-            return Estimate(time, none, none, np.full((0, 2, 2), np.nan), np.zeros(0, bool))
+            return Estimate.nothing(time)
         xy = self._xy + self._speed * max(time - self._now, 0.0)
         return self._estimate(time, xy, np.zeros(len(xy), bool))
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from posewright.geometry import Similarity, picture_box
 from posewright.poses import Poses
 from posewright.runtime.predictor import Predictor
-from posewright.tracking.box import found_box, middle, overlap, widened
+from posewright.tracking.box import found_box, middle, overlap, size_of, widened
 
 Array = NDArray[np.float64]
 
@@ -44,13 +44,13 @@ def search_boxes(width: int, height: int, near: Array | None = None) -> Array:
         width, height: of the picture in pixels.
         near: (x, y) where the object was last; the middle unless given.
     """
-    middle = np.array([(width - 1) / 2, (height - 1) / 2]) if near is None else np.asarray(near, float)
+    centre = np.array([(width - 1) / 2, (height - 1) / 2]) if near is None else np.asarray(near, float)
     rows = [picture_box(width, height)[None]]
     for share in SHARES:
         side = share * min(width, height)
         xs, ys = (_starts(length, side) for length in (width, height))
         corners = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2)
-        order = np.argsort(np.linalg.norm(corners + side / 2 - middle, axis=1), kind="stable")
+        order = np.argsort(np.linalg.norm(corners + side / 2 - centre, axis=1), kind="stable")
         rows.append(np.concatenate([corners, corners + side], 1)[order])
     return np.concatenate(rows)
 
@@ -139,8 +139,7 @@ class Search:
         other = self._see(image, box[None], mirrored=self.mirrored != (not self.one_sided))
         if len(self._swap) and not self.one_sided:
             other = replace(other, xy=other.xy[:, self._swap], score=other.score[:, self._swap])
-        size = float(np.sqrt((around[2:] - around[:2]).prod()))
-        moved = np.linalg.norm(other.xy[0] - pose.xy[0], axis=1) / max(size, 1.0)
+        moved = np.linalg.norm(other.xy[0] - pose.xy[0], axis=1) / size_of(around)
         return bool(other.presence[0] >= PRESENT and np.median(moved) < MOVED)
 
     def _see(self, image: NDArray[np.uint8], boxes: Array, mirrored: bool | None = None) -> Poses:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from posewright.tracking.filters import Estimate, Measured
-from posewright.tracking.kalman import Kalman, _Step, smoothed
+from posewright.tracking.kalman import Kalman, Step, smoothed
 
 T = TypeVar("T")
 LAG = 0.5
@@ -24,7 +24,7 @@ class FixedLag(Generic[T]):
 
     def __init__(self, kalman: Kalman | None = None, lag: float = LAG) -> None:
         self.kalman, self.lag = kalman or Kalman(1), lag
-        self._waiting: deque[tuple[T, _Step]] = deque()
+        self._waiting: deque[tuple[T, Step]] = deque()
 
     def push(self, item: T, measured: Measured) -> tuple[Estimate, Iterator[tuple[T, Estimate]]]:
         """Take in a frame.

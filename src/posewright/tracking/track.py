@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from posewright.geometry import CropRule, Similarity, keypoints_box
 from posewright.poses import Poses
-from posewright.tracking.box import LOOK, MovingBox, found_box, middle, overlap, widened
+from posewright.skeleton import Skeleton
+from posewright.tracking.box import LOOK, MovingBox, found_box, middle, overlap, size_of, widened
 from posewright.tracking.filters import Array, Estimate, Measured, make_filter, measured
 
 BOX_MARGIN = 1.2
@@ -99,11 +100,10 @@ class Track:
         if box is None:
             return None
         first = seen.boxes[0]
-        size = np.sqrt(max(float((first[2:] - first[:2]).prod()), 1.0))
         if float(seen.score[0].mean()) < WORSE * self._usual_score:
             # Part of it may lie outside the crop, and what was found is then too small.
             return self._crop(rule, widened(box, WIDER))
-        if np.abs(middle(box) - middle(first)).max() > OFF * size:
+        if np.abs(middle(box) - middle(first)).max() > OFF * size_of(first):
             return self._crop(rule, widened(box, AGAIN))
         return None
 
@@ -148,7 +148,7 @@ class Track:
         self.frames += 1
         return True
 
-    def doubt(self, time: float) -> None:
+    def doubt(self) -> None:
         """What was seen on this frame turned out not to be it; once more so and it is lost."""
         self._doubt, self._failed = max(self._doubt, 1e-6), self._failed + 1
         self.measured = None
@@ -192,6 +192,11 @@ class Track:
             return None
         centre, half = turn.T @ middle(box), (box[2:] - box[:2]) / 2
         return np.concatenate([centre - half, centre + half])
+
+
+def upright_pair(skeleton: Skeleton, names: tuple[str, str] | None) -> tuple[int, int] | None:
+    """The indices of the two keypoints whose line is to point up; None where crops are not turned."""
+    return None if names is None else (skeleton.index(names[0]), skeleton.index(names[1]))
 
 
 def better(first: Poses, second: Poses) -> Poses:

@@ -12,7 +12,7 @@ from posewright.annotations.suspicious import Suspicion, suspicious
 from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
-from posewright.web.server import LocalPage, Request
+from posewright.web.server import ONE_PAGE_POLICY, LocalPage, Request
 
 LONGER_SIDE = 900
 """Pixels that a picture is shown at; small ones are enlarged, so that single keypoints can be told apart."""
@@ -103,13 +103,6 @@ fetch("set").then(r => r.json()).then(s => {
 """
 
 
-_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-"""The page takes nothing from anywhere else."""
-
-
 class Browser(LocalPage):
     """Serves the page.
 
@@ -194,7 +187,9 @@ class Browser(LocalPage):
     def get(self, request: Request, path: str) -> None:
         sample = re.fullmatch(r"sample/(\d{1,9})(\.jpg)?", path)
         if path == "":
-            request.answer(200, "text/html; charset=utf-8", _PAGE.encode(), {"Content-Security-Policy": _POLICY})
+            request.answer(
+                200, "text/html; charset=utf-8", _PAGE.encode(), {"Content-Security-Policy": ONE_PAGE_POLICY}
+            )
         elif path == "set":
             request.json({"title": self.title, "count": len(self.annotations.images)})
         elif sample and int(sample[1]) < len(self.annotations.images):

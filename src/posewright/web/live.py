@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from posewright.live.controls import Controls
 from posewright.live.screen import Screen
-from posewright.web.server import LocalPage, Request
+from posewright.web.server import ONE_PAGE_POLICY, LocalPage, Request
 
 if TYPE_CHECKING:
     from posewright.live.session import Session
@@ -93,11 +93,6 @@ look();
 </html>
 """
 
-_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-"""The page takes nothing from anywhere else."""
 _BOUNDARY = "posewright-picture"
 _TURN = 1.0
 """Seconds between two looks whether all is over, where no picture comes."""
@@ -171,7 +166,9 @@ class LivePage(LocalPage):
     def get(self, request: Request, path: str) -> None:
         path = path.partition("?")[0]
         if path == "":
-            request.answer(200, "text/html; charset=utf-8", _PAGE.encode(), {"Content-Security-Policy": _POLICY})
+            request.answer(
+                200, "text/html; charset=utf-8", _PAGE.encode(), {"Content-Security-Policy": ONE_PAGE_POLICY}
+            )
         elif path == "state":
             request.json(self.state())
         elif path == "picture.mjpg":

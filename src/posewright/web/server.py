@@ -26,6 +26,11 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",  # the address holds the token
     "X-Frame-Options": "DENY",
 }
+ONE_PAGE_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""For a page with its own script and style in it, which takes nothing from anywhere else."""
 
 
 class TooMuch(PosewrightError):
