@@ -141,6 +141,30 @@ def test_what_a_second_look_does_not_see_is_dropped():
     assert sum(found) <= 32 and not any(found[-20:])
 
 
+@pytest.mark.parametrize(("wrong", "kept"), [((15, 45), True), ((15, 30), False)])
+def test_only_second_looks_that_fail_in_a_row_lose_an_object(wrong, kept):
+    """A mirrored look goes wrong now and then with any model; there is one each half second."""
+
+    class Slips(Shown):
+        slips = False
+
+        def _one(self, boxes, maps):
+            poses = super()._one(boxes, maps)
+            if self.slips and maps is not None and maps[0].mirrored:
+                poses.xy += 80.0
+            return poses
+
+    model = Slips(hand(320, 240))
+    follower = Follower(model, box=(250, 170, 390, 310))
+    tracks, shown = [], []
+    for i in range(60):
+        model.slips = i in wrong
+        shown.append(len(follower.step(PICTURE, i / FPS)))
+        tracks.append(follower.track)
+    assert not shown[wrong[0]] and not shown[wrong[1]], "what does not stand is not reported"
+    assert (tracks[-1] is tracks[0]) == kept
+
+
 def test_a_search_spreads_over_frames_and_covers_the_picture():
     boxes = search_boxes(WIDTH, HEIGHT)
     np.testing.assert_allclose(boxes[0], [-0.5, -0.5, WIDTH - 0.5, HEIGHT - 0.5])

@@ -115,11 +115,9 @@ class Follower:
         assert self.track is not None
         if not self.config.search or time - self._checked < CHECK_EVERY:
             return True
-        self._checked = time
-        if self._search.stands(image, seen):
-            return True
-        self.track.doubt()
-        return False
+        self._checked, stood = time, self._search.stands(image, seen)
+        self.track.stands(stood)
+        return stood
 
     def _new(self, box: Array, time: float) -> Track:
         return Track(box, time, self.config.filter, self.number, self._upright, self.config.mirrored)

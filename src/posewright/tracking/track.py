@@ -148,10 +148,12 @@ class Track:
         self.frames += 1
         return True
 
-    def doubt(self) -> None:
-        """What was seen on this frame turned out not to be it; once more so and it is lost."""
-        self._doubt, self._failed = max(self._doubt, 1e-6), self._failed + 1
-        self.measured = None
+    def stands(self, stood: bool) -> None:
+        """What a second look at it said: that it is the object, or not; two in a row that say no and it is lost."""
+        self._failed = 0 if stood else self._failed + 1
+        if not stood:
+            self._doubt = max(self._doubt, 1e-6)
+            self.measured = None
 
     def report(self, seen: Poses) -> Poses:
         """The pose just seen with the filter's keypoints in the place of the model's."""
