@@ -23,7 +23,7 @@ import tyro
 
 from posewright.annotations import Annotations, read_annotations
 from posewright.console import hushed
-from posewright.export.onnx import smooth_crops
+from posewright.export.parity import smooth_crops
 from posewright.geometry import CropRule
 from posewright.metrics import evaluate, run_model
 from posewright.models.devices import choose_device

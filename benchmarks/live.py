@@ -80,7 +80,7 @@ def make_net(name: str, folder: Path) -> Path | str:
     """A shipped model's name, or the model file of an untrained net."""
     if not name.startswith(("hourglass", "cpm")):
         return name
-    from posewright.export.onnx import export_onnx
+    from posewright.export.exporting import export_onnx
     from posewright.models.checkpoint import Checkpoint
     from posewright.models.presets import build_net, preset
     from posewright.skeletons import load_skeleton

@@ -122,7 +122,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", suffix=".tmp", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", suffix=f".tmp{path.suffix}", dir=path.parent))
         temporary.chmod(0o755)
         yield temporary
         if path.exists():

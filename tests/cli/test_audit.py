@@ -15,7 +15,7 @@ from helpers.runs import small_run
 from posewright.annotations import read_annotations
 from posewright.annotations.coco_write import write
 from posewright.cli import main
-from posewright.export import onnx as onnx_module
+from posewright.export import exporting as export_module
 from posewright.geometry import CropRule
 from posewright.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from posewright.models.presets import build_net, preset
@@ -126,14 +126,14 @@ def test_nets_trained_for_it_are_kept_and_gone_on_with(tmp_path, capsys, monkeyp
     def quick(*args, **kwargs):
         return plan(*args, **(kwargs | {"config": small_run(epochs=2)}))
 
-    export, exported = onnx_module.export_onnx, []
+    export, exported = export_module.export_onnx, []
 
     def export_once(checkpoint, path):
         # Seconds each: the second net's file is the first's.
         exported.append(shutil.copy(exported[0], path) if exported else export(checkpoint, path) and path)
 
     monkeypatch.setattr(folds_module, "plan_folds", quick)
-    monkeypatch.setattr(onnx_module, "export_onnx", export_once)
+    monkeypatch.setattr(export_module, "export_onnx", export_once)
     typed = ["audit", str(tmp_path / "labels.json"), "--folds", "2", "-o", str(tmp_path / "out"), "--device", "cpu"]
     assert main(typed) == 0
     said = capsys.readouterr().out
@@ -162,7 +162,7 @@ def test_a_single_video_is_parted_in_stretches(tmp_path):
 def test_a_run_that_was_broken_off_goes_on_where_it_was(tmp_path, monkeypatch):
     """The first net loses power in its third epoch: the same call trains what was left, to the very same weights."""
     # The model files are no business of this test, and take longer than the training.
-    monkeypatch.setattr(onnx_module, "export_onnx", lambda checkpoint, path: path.write_bytes(b""))
+    monkeypatch.setattr(export_module, "export_onnx", lambda checkpoint, path: path.write_bytes(b""))
     monkeypatch.setattr(folds_module, "load", lambda folder, device: folder)
     labels = draw_discs(tmp_path, count=20, size=64)
 

@@ -27,7 +27,7 @@ RIGHT = ["--normaliser", "fixed:30", "--thresholds", "0.5,1", "--calibrate-at", 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
     """An untrained net that is right by chance, its model file, and pictures with room beside the objects."""
-    from posewright.export.onnx import export_onnx
+    from posewright.export.exporting import export_onnx
     from posewright.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from posewright.models.presets import build_net, preset
 

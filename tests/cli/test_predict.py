@@ -314,7 +314,7 @@ def test_bad_options(desk, capsys, args, reason):
 
 
 def test_a_missing_device(desk, capsys, monkeypatch):
-    monkeypatch.setattr("posewright.runtime.onnx_engine._available", lambda: ["CPUExecutionProvider"])
+    monkeypatch.setattr("posewright.runtime.engines.onnx._available", lambda: ["CPUExecutionProvider"])
     assert "cannot run on cuda. Install onnxruntime-gpu" in complaint(capsys, "spots.onnx", "a.png", "--device", "cuda")
 
 

@@ -14,13 +14,14 @@ import posewright
 from helpers.discs import DISCS
 from helpers.nets import presets, smallest
 from posewright.errors import PosewrightError
-from posewright.export import checkpoint_predictor, export_onnx
-from posewright.export import onnx as onnx_export
+from posewright.export import checkpoint_predictor, export_onnx, exporting
 from posewright.export.deploy import OUTPUTS
+from posewright.export.parity import Bounds, smooth_crops
 from posewright.geometry import CropRule
 from posewright.models.checkpoint import Checkpoint, save_checkpoint
 from posewright.models.presets import build_net, preset
-from posewright.runtime.modelfile import ENTRY, read_info
+from posewright.runtime.entries import ENTRY
+from posewright.runtime.modelfile import read_info
 
 COLOURS = {"cpm_body": "bgr", "cpm_hand": "grey"}
 """Of the nets that get another than RGB."""
@@ -34,7 +35,7 @@ def fresh(name: str = "hourglass_s2_nano", size: tuple[int, int] = (96, 64), **s
         for _ in range(3):  # running statistics of real activations
             net(torch.randint(0, 256, (4, size[1], size[0], 3), dtype=torch.uint8))
         net.eval()
-        crops = torch.from_numpy(onnx_export.smooth_crops(size[1], size[0]))
+        crops = torch.from_numpy(smooth_crops(size[1], size[0]))
         for stage, predict in enumerate(net.predictors()):
             predict.weight.div_(net.logits(crops)[:, stage, : net.keypoints].std())
     return Checkpoint(net, DISCS, CropRule(size), name, (5.0, -2.0))
@@ -97,9 +98,16 @@ def test_the_unfused_checkpoint_and_the_file_agree(flip, tmp_path, discs):
         assert np.allclose(a.score, b.score, atol=1e-4)
 
 
-@pytest.mark.parametrize(("limit", "what"), [("TOLERANCE", "off by .* px"), ("TOLERANCE_MAP", "heat maps are off by")])
-def test_a_file_that_differs_from_its_net_is_not_written(limit, what, tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx_export, limit, -1.0)
+@pytest.mark.parametrize(
+    ("bounds", "what"),
+    [
+        (Bounds(median=-1), "off by .* px .median"),
+        (Bounds(median=1, p99=-1), "99th percentile"),
+        (Bounds(median=1, maps=-1), "heat maps are off by"),
+    ],
+)
+def test_a_file_that_differs_from_its_net_is_not_written(bounds, what, tmp_path, monkeypatch):
+    monkeypatch.setitem(exporting.BOUNDS, "fp32", bounds)
     with pytest.raises(PosewrightError, match=what):
         export_onnx(fresh(), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 import posewright
 from helpers.discs import DISCS
 from posewright.errors import PosewrightError
-from posewright.export import checkpoint_predictor, export_onnx
-from posewright.export import onnx as onnx_export
+from posewright.export import checkpoint_predictor, export_onnx, exporting
 from posewright.export.deploy import DeployedNet, outputs_of
+from posewright.export.parity import Bounds, smooth_crops
 from posewright.geometry import CropRule
 from posewright.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from posewright.models.heatmaps import decode
@@ -55,7 +55,7 @@ def test_the_file_tells_what_the_net_tells(telling):
 
 def test_each_is_read_at_the_decoded_peak(telling):
     checkpoint, _, _ = telling
-    net, crops = checkpoint.net, torch.from_numpy(onnx_export.smooth_crops(64, 96))
+    net, crops = checkpoint.net, torch.from_numpy(smooth_crops(64, 96))
     with torch.no_grad():
         told = dict(zip(outputs_of(checkpoint), DeployedNet(checkpoint, fuse=False)(crops), strict=True))
         logits, seen = net.outputs(crops)
@@ -90,7 +90,7 @@ def test_it_reaches_the_picture_in_its_own_pixels_also_mirrored(telling):
 
 
 def test_a_file_that_tells_something_else_is_not_written(telling, tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx_export, "TOLERANCE_TOLD", -1.0)
+    monkeypatch.setitem(exporting.BOUNDS, "fp32", Bounds(median=1, told=-1))
     with pytest.raises(PosewrightError, match="covariance or visibility is off by"):
         export_onnx(telling[0], tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []

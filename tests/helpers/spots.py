@@ -12,7 +12,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from posewright.geometry import CropRule
-from posewright.runtime.modelfile import ENTRY, ModelInfo
+from posewright.runtime.entries import ENTRY
+from posewright.runtime.modelfile import ModelInfo
 from posewright.skeleton import Skeleton
 
 LEVEL = 160.0

@@ -11,8 +11,8 @@ from helpers.spots import ALL, SIZE, SPOTS, picture_with_spots, spot_model
 from posewright.cli.predict import Command
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
+from posewright.runtime.engines.onnx import DEVICES, OnnxEngine
 from posewright.runtime.modelfile import ModelInfo
-from posewright.runtime.onnx_engine import DEVICES, OnnxEngine
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_auto_and_cpu(tmp_path):
 
 @pytest.mark.parametrize("device", [d for d in DEVICES if d != "cpu"])
 def test_a_missing_device_says_what_to_install(tmp_path, device, monkeypatch):
-    monkeypatch.setattr("posewright.runtime.onnx_engine._available", lambda: ["CPUExecutionProvider"])
+    monkeypatch.setattr("posewright.runtime.engines.onnx._available", lambda: ["CPUExecutionProvider"])
     with pytest.raises(PosewrightError) as caught:
         OnnxEngine(spot_model(tmp_path / "m.onnx"), device)
     assert f"cannot run on {device}. Install onnxruntime" in str(caught.value)
@@ -58,7 +58,7 @@ def test_a_missing_device_says_what_to_install(tmp_path, device, monkeypatch):
 def test_a_provider_that_fails_to_start_is_not_replaced_in_silence(tmp_path, monkeypatch):
     """onnxruntime falls back to the processor when CUDA's libraries are missing: an explicit --device must not."""
     names = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr("posewright.runtime.onnx_engine._available", lambda: names)
+    monkeypatch.setattr("posewright.runtime.engines.onnx._available", lambda: names)
     import onnxruntime
 
     real = onnxruntime.InferenceSession

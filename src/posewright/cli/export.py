@@ -2,55 +2,149 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+
+from posewright.cli.reading import Reading
+from posewright.errors import PosewrightError
+
+if TYPE_CHECKING:
+    from posewright.export.parity import Bounds
+    from posewright.export.pictures import Pictures
+    from posewright.models.checkpoint import Checkpoint
+
+TargetName = Literal["onnx"]
 
 
 @dataclass(frozen=True)
 class Command:
     """Make the model file of a run, a checkpoint or a shipped name.
 
-    The file takes pictures as they are and returns keypoints: normalisation and decoding are inside. Its outputs are
-    compared with the net's before it is kept.
+    The file takes pictures as they are and returns keypoints: normalisation and decoding are inside. It is run, and what it
+    returns is compared with the net's on real pictures, before it is kept.
 
     examples:
       posewright export runs/mine
-      posewright export runs/mine/model.safetensors -o hand.onnx
+      posewright export runs/mine --to onnx --precision int8 --data labels.json
+      posewright export runs/mine/model.safetensors -o hand
     """
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """A run's folder, a checkpoint (*.safetensors) or a shipped name."""
-    to: Literal["onnx"] = "onnx"
+    to: TargetName = "onnx"
     """Format of the file."""
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    """What the weights are stored in. int8 is a quarter of the size; it has to see training pictures to be made."""
+    outputs: Literal["all", "keypoints", "heatmaps"] = "all"
+    """What the file returns: everything; everything but the heat maps; or the heat maps alone, for accelerators that cannot
+    decode them."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-    """Where to write it; beside the checkpoint unless given."""
+    """Where to write it, without the ending; beside the checkpoint unless given."""
+    data: Path | None = None
+    """Labelled pictures to calibrate int8 on (their train split) and to check the file on (their val split). Found by itself
+    where the model's training set still lies where it was."""
+    batch: int | None = None
+    """The one batch size that the file takes; any unless given, where the format allows that."""
+    flip: bool = False
+    """Average each picture with its mirror image inside the file: steadier, at twice the time."""
+    max_loss: float | None = None
+    """Points of PCK that the file may lose against the net: 0.5 for fp16 and 1 for int8 unless given. Beyond that nothing is
+    kept."""
+    reading: tyro.conf.OmitArgPrefixes[Reading] = field(default_factory=Reading)
 
     def run(self) -> int:
-        from posewright.export.onnx import export_onnx
+        from posewright.console import status
+        from posewright.export.exporting import default_path, export, with_ending
+        from posewright.export.targets import get_target
         from posewright.models.checkpoint import checkpoint_kind, load_checkpoint
         from posewright.runtime.names import find_checkpoint
 
+        target = get_target(self.to, self.precision)
+        self._check()
         source = find_checkpoint(self.model)
-        target = self.output or source.with_suffix(".onnx")
+        words = [w for w, there in (("flip", self.flip), (self.outputs, self.outputs != "all")) if there]
+        path = with_ending(self.output, target) if self.output else default_path(source, target, self.precision, words)
         if checkpoint_kind(source) == "locator":
-            return self._locator(source, target)
-        report = export_onnx(load_checkpoint(source), target)
-        print(
-            f"{target}: {target.stat().st_size / 1e6:.1f} MB, keypoints within {report.worst_px:.5f} px of the net's."
-        )
-        print(f"Next: posewright predict {target} PICTURES -o out")
+            return self._locator(source, path)
+        checkpoint = load_checkpoint(source)
+        pictures = self._pictures(checkpoint, source)
+        if pictures is not None:
+            print(f"Seen: {pictures.words}.")
+        with status(f"writing {path.name}"):
+            report = export(
+                checkpoint,
+                path,
+                self.to,
+                self.precision,
+                self.outputs,
+                flip=self.flip,
+                batch=self.batch,
+                calibration=None if pictures is None else pictures.calibration,
+                check=None if pictures is None else pictures.check,
+                bounds=self._bounds(),
+            )
+        print(f"{path}: {_size(path) / 1e6:.1f} MB, {self.precision}.")
+        if report is None:
+            print(f"It was not run: {_engines(target.format.engines)} is not installed here.")
+            return 0
+        print(report.sentence())
+        trust = " --trust" if target.format.native else ""
+        print(f"Next: posewright predict {path}{trust} PICTURES -o out")
         return 0
+
+    def _check(self) -> None:
+        if self.batch is not None and self.batch < 1:
+            raise PosewrightError(f"--batch must be at least 1, not {self.batch}")
+        if self.max_loss is not None and not 0 <= self.max_loss <= 100:
+            raise PosewrightError(f"--max-loss is in points of PCK, 0 to 100, not {self.max_loss:g}")
+        if self.max_loss is not None and self.precision == "fp32":
+            raise PosewrightError("--max-loss is for fp16 and int8; in fp32 nothing is lost")
+
+    def _bounds(self) -> Bounds | None:
+        from posewright.export.parity import BOUNDS
+
+        if self.max_loss is None:
+            return None
+        # Who allows a loss of PCK has seen to it that the points may move as well.
+        return replace(
+            BOUNDS[self.precision], loss=self.max_loss / 100, median=float("inf"), maps=None, told=None, p99=None
+        )
+
+    def _pictures(self, checkpoint: Checkpoint, source: Path) -> Pictures | None:
+        """Real pictures to see: those of ``--data``, or those that the checkpoint leads to."""
+        from posewright.export.pictures import labelled_pictures, pictures_for
+        from posewright.training.parting import held_out
+
+        if self.data is None:
+            return pictures_for(checkpoint, source)
+        labels = self.reading.read(self.data, self.reading.options())
+        if labels.skeleton.keypoints != checkpoint.skeleton.keypoints:
+            what = f"has the keypoints of '{labels.skeleton.name}', the model those of '{checkpoint.skeleton.name}'"
+            raise PosewrightError(what, file=self.data, fix="Give pictures labelled like those of the training")
+        return labelled_pictures(labels, checkpoint.rule, held_out(str(source), self.data))
 
     def _locator(self, source: Path, target: Path) -> int:
         from posewright.export.locator import export_locator
         from posewright.models.locator_checkpoint import load_locator_checkpoint
 
+        if (self.to, self.precision, self.outputs, self.flip, self.batch) != ("onnx", "fp32", "all", False, None):
+            raise PosewrightError("is a locator, which is written as ONNX in fp32 only", file=source)
         off = export_locator(load_locator_checkpoint(source), target)
         print(
             f"{target}: {target.stat().st_size / 1e6:.1f} MB, boxes within {100 * off:.4f} % of their side of the net's."
         )
         print(f"Next: posewright predict MODEL PICTURES --locator {target} -o out")
         return 0
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder."""
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    return sum(p.stat().st_size for p in files)
+
+
+def _engines(names: tuple[str, ...]) -> str:
+    return " or ".join(names)

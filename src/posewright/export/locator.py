@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from posewright.errors import PosewrightError
-from posewright.export.onnx import graph_of, smooth_crops, trained_on
+from posewright.export.info import trained_on
+from posewright.export.onnx import graph_of
+from posewright.export.parity import smooth_crops
 from posewright.files import whole_file
 from posewright.models.centres import decode_boxes
 from posewright.models.locator_checkpoint import LocatorCheckpoint

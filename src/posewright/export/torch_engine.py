@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from posewright.export.deploy import DeployedNet
-from posewright.export.onnx import model_info
+from posewright.export.info import model_info
 from posewright.models.checkpoint import Checkpoint, load_checkpoint
 from posewright.models.devices import choose_device
 from posewright.runtime.predictor import Predictor

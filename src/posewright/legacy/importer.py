@@ -164,7 +164,7 @@ def write_run(imported: Imported, folder: str | Path) -> Path:
     Raises:
         PosewrightError: where something else lies in the folder, or the model file differs from the net.
     """
-    from posewright.export.onnx import export_onnx
+    from posewright.export.exporting import export_onnx
 
     folder = Path(folder)
     check_folder(folder)

@@ -95,7 +95,7 @@ class Detector:
         threads: int | None = None,
         threshold: float | None = None,
     ) -> None:
-        from posewright.runtime.onnx_engine import open_session
+        from posewright.runtime.engines.onnx import open_session
 
         if threshold is not None and not 0 <= threshold <= 1:
             raise PosewrightError(f"a locator's threshold is from 0 to 1, not {threshold:g}")

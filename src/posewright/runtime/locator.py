@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError
 from posewright.geometry import Similarity, overlaps, picture_box
+from posewright.runtime.engines import Engine, open_engine
 from posewright.runtime.modelfile import ModelInfo
-from posewright.runtime.onnx_engine import OnnxEngine
 from posewright.warp import warp
 
 Array = NDArray[np.float64]
@@ -40,7 +40,7 @@ class CentreLocator:
         device: what it runs on.
     """
 
-    def __init__(self, engine: OnnxEngine, threshold: float | None = None, tiles: int = 0) -> None:
+    def __init__(self, engine: Engine, threshold: float | None = None, tiles: int = 0) -> None:
         if threshold is not None and not 0 <= threshold <= 1:
             raise PosewrightError(f"a locator's threshold is from 0 to 1, not {threshold:g}")
         if tiles < 0 or tiles == 1:
@@ -102,7 +102,7 @@ def load_locator(
     """
     from posewright.runtime.names import find_model
 
-    return CentreLocator(OnnxEngine(find_model(spec), device, threads, kind="locator"), threshold, tiles)
+    return CentreLocator(open_engine(find_model(spec), device, threads, kind="locator"), threshold, tiles)
 
 
 def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

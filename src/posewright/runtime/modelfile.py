@@ -1,28 +1,26 @@
 """The model file's contract: what its one metadata entry says, and how to read it without starting any engine.
 
 A model file takes ``image``, ``uint8 [B, H, W, 3]`` RGB crops made by its crop rule, and returns some of
-:data:`OUTPUTS`. Everything else a runtime must know stands as JSON in the ONNX metadata entry named :data:`ENTRY`.
+:data:`OUTPUTS`. Everything else a runtime must know stands as JSON in its metadata entry, see :mod:`posewright.runtime.entries`.
 """
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from posewright.errors import PosewrightError, did_you_mean
 from posewright.geometry import CropRule
 from posewright.runtime.decode import RULES
+from posewright.runtime.entries import onnx_entry
+from posewright.runtime.formats import locate
 from posewright.score import ScoreCurve
 from posewright.skeleton import Skeleton
 
 FORMAT_VERSION = 1
-ENTRY = "posewright"
-"""Key of the metadata entry."""
-
 KINDS = {
     "keypoints": ("keypoints", "presence", "heatmaps", "covariance", "visibility"),
     "locator": ("boxes",),
@@ -65,6 +63,8 @@ class ModelInfo:
         decoding: the rule that turned its maps into keypoints, see :func:`posewright.runtime.decode.decode`.
         score_curve: what made the peaks' heights calibrated scores; for who decodes the maps himself.
         threshold: of a locator, the score from which a box is taken for an object unless somebody says otherwise.
+        precision: what its weights are stored in: fp32, fp16 or int8.
+        flip: its graph averages the crop with its mirror image by itself.
     """
 
     skeleton: Skeleton
@@ -84,6 +84,8 @@ class ModelInfo:
     covariance_tail: float | None = None
     score_curve: ScoreCurve | None = None
     threshold: float = 0.5
+    precision: str = "fp32"
+    flip: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -145,6 +147,8 @@ class ModelInfo:
                 "training_data": list(self.training_data),
                 "metrics": {name: dict(figures) for name, figures in self.metrics.items()},
                 "terms": self.terms,
+                "precision": self.precision,
+                "flip": self.flip,
             },
             allow_nan=False,
         )
@@ -194,6 +198,8 @@ class ModelInfo:
                 None if d.get("covariance_tail") is None else float(d["covariance_tail"]),
                 None if curve is None else ScoreCurve.from_dict(curve, len(skeleton)),
                 float(d.get("threshold", 0.5)),
+                str(d.get("precision", "fp32")),
+                bool(d.get("flip", False)),
             )
             stated = (d["input_size"]["width"], d["input_size"]["height"])
         except PosewrightError as error:
@@ -231,23 +237,21 @@ _REQUIRED = (
 def read_info(path: str | Path) -> ModelInfo:
     """Read a model file's metadata entry without loading the model.
 
+    Args:
+        path: a file, or the folder of a model in parts, of any of :data:`posewright.runtime.formats.FORMATS`.
+
     Raises:
-        PosewrightError: where the file is missing, cut short, no ONNX file, or not written by posewright.
+        PosewrightError: where it is missing, cut short, of no such format, or not written by posewright.
     """
-    path = Path(path)
+    form, path = locate(path)
     try:
-        with path.open("rb") as file:
-            entries = _metadata(file, path)
-    except FileNotFoundError:
-        raise PosewrightError("does not exist", file=path) from None
-    except IsADirectoryError:
-        raise PosewrightError("is a folder, not a model file", file=path) from None
+        text = form.entry(path)
     except OSError as error:
         raise PosewrightError(error.strerror or "cannot be read", file=path) from None
-    if ENTRY not in entries:
+    if text is None:
         fix = "Make one with posewright export"
-        raise PosewrightError("is an ONNX file, but not a posewright model file", file=path, fix=fix)
-    return ModelInfo.from_json(entries[ENTRY], path)
+        raise PosewrightError(f"is {form.article}, but not a posewright model file", file=path, fix=fix)
+    return ModelInfo.from_json(text, path)
 
 
 WRONG_KIND = {
@@ -270,65 +274,4 @@ def is_described(path: str | Path) -> bool:
     Raises:
         PosewrightError: where the file is empty, cut short or no ONNX file.
     """
-    with Path(path).open("rb") as file:
-        return ENTRY in _metadata(file, Path(path))
-
-
-# -- just enough of protocol buffers to find metadata_props of an ONNX ModelProto --------------------------------------
-
-_GRAPH, _METADATA = 7, 14
-_TOP_FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}
-
-
-def _metadata(file: BinaryIO, path: Path) -> dict[str, str]:
-    """The metadata entries of an ONNX file; everything else is stepped over."""
-    size = file.seek(0, 2)
-    if size == 0:
-        raise PosewrightError("is empty", file=path, fix="Copy or export the model file again")
-    file.seek(0)
-    entries: dict[str, str] = {}
-    seen: set[int] = set()
-    while file.tell() < size:
-        tag = _varint(file)
-        number, wire = (tag >> 3, tag & 7) if tag is not None else (0, 0)
-        if number not in _TOP_FIELDS or wire not in (0, 2):
-            raise PosewrightError("is not an ONNX model file", file=path)
-        length = _varint(file)
-        end = file.tell() + (length or 0) if wire == 2 else file.tell()
-        if length is None or end > size:
-            if seen & {1, 2, _GRAPH} or number == _GRAPH:
-                raise PosewrightError("was cut short", file=path, fix="Copy or export the model file again")
-            raise PosewrightError("is not an ONNX model file", file=path)
-        seen.add(number)
-        if wire == 2:
-            if number == _METADATA:
-                pair = dict(_strings(file.read(length)))
-                entries[pair.get(1, "")] = pair.get(2, "")
-            file.seek(end)
-    if _GRAPH not in seen:
-        what = "was cut short" if seen & {1, 2} else "is not an ONNX model file"
-        raise PosewrightError(what, file=path, fix="Copy or export the model file again")
-    return entries
-
-
-def _varint(file: BinaryIO) -> int | None:
-    """The next variable-length integer; None where the file ends inside it or it is longer than 64 bits."""
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = file.read(1)
-        if not byte:
-            return None
-        value |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return value
-    return None
-
-
-def _strings(message: bytes) -> Iterator[tuple[int, str]]:
-    """(field number, text) of a message that holds only strings."""
-    stream = io.BytesIO(message)
-    while stream.tell() < len(message):
-        tag, length = _varint(stream), _varint(stream)
-        if tag is None or length is None:
-            return
-        yield tag >> 3, stream.read(length).decode("utf-8", "replace")
+    return onnx_entry(Path(path)) is not None

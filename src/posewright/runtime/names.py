@@ -1,4 +1,4 @@
-"""What a command takes for a model: a model file, a run folder, a checkpoint, or the name of a shipped pair."""
+"""What a command takes for a model: a model file, a run folder, a checkpoint, a shipped pair's name, or a place on the Hub."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import overload
 
 from posewright.errors import PosewrightError, did_you_mean
+from posewright.hub.address import is_address
+from posewright.runtime.formats import format_of
 
 RUN_MODEL, RUN_CHECKPOINT = "model.onnx", "model.safetensors"
 """The model file and the checkpoint in a run folder."""
@@ -78,11 +80,16 @@ def find_model(spec: str | Path) -> Path:
     """The model file that is meant.
 
     Args:
-        spec: a model file; a run folder; a checkpoint with its model file beside it; or a shipped name.
+        spec: a model file; a run folder; a checkpoint with its model file beside it; a shipped name; or an address on the
+            Hub, ``hf://user/repo[@revision][/file]``.
 
     Raises:
         PosewrightError: where there is none, saying how to get one.
     """
+    if is_address(spec):
+        from posewright.hub.fetch import fetch
+
+        return fetch(spec, ".onnx")
     path = Path(spec)
     if path.suffix == ".safetensors" and path.is_file():
         return _sibling(path, ".onnx", "is a checkpoint, and no model file lies beside it", f"posewright export {spec}")
@@ -93,11 +100,16 @@ def find_checkpoint(spec: str | Path) -> Path:
     """The checkpoint that is meant.
 
     Args:
-        spec: a checkpoint; a run folder; a model file with its checkpoint beside it; or a shipped name.
+        spec: a checkpoint; a run folder; a model file with its checkpoint beside it; a shipped name; or an address on the
+            Hub.
 
     Raises:
         PosewrightError: where there is none.
     """
+    if is_address(spec):
+        from posewright.hub.fetch import fetch
+
+        return fetch(spec, ".safetensors")
     path = Path(spec)
     if path.suffix == ".onnx" and path.is_file():
         return _sibling(path, ".safetensors", "is a model file, and no checkpoint lies beside it", None)
@@ -121,7 +133,8 @@ def _find(spec: str | Path, in_run: str, of: Callable[[Shipped], Path | None], f
 def _find(spec: str | Path, in_run: str, of: Callable[[Shipped], Path | None], fix: str | None) -> Path | None:
     """A file, a file of that name in a run folder, or a part of a shipped model."""
     path, text = Path(spec), str(spec)
-    if path.is_file():
+    form = format_of(path)
+    if path.is_file() or (form is not None and form.folder and path.is_dir()):
         return path
     if (path / in_run).is_file():
         return path / in_run

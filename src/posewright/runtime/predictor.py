@@ -16,15 +16,15 @@ from posewright.geometry import Similarity, covariance_matrices, picture_box
 from posewright.media.labelled import VideoFrame
 from posewright.poses import Poses
 from posewright.runtime.decode import decode
+from posewright.runtime.engines import open_engine
 from posewright.runtime.modelfile import ModelInfo
-from posewright.runtime.onnx_engine import OnnxEngine
 from posewright.skeleton import Skeleton
 
 Picture = str | Path | VideoFrame | NDArray[np.uint8]
 """A picture file, a video's frame, or ``uint8 [H, W, 3]`` RGB, or grey ``uint8 [H, W]``."""
 
 
-class Engine(Protocol):
+class Runs(Protocol):
     """What runs a net on crops: one a file format, and torch for checkpoints."""
 
     info: ModelInfo
@@ -79,7 +79,7 @@ class Predictor:
         spent: seconds since it was made, by part: "crop", cutting crops out, and "net", running the net on them.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Runs) -> None:
         self._engine = engine
         self.info: ModelInfo = engine.info
         self.skeleton: Skeleton = engine.info.skeleton
@@ -92,6 +92,12 @@ class Predictor:
     def __repr__(self) -> str:
         what = f"{len(self.skeleton)} keypoints of '{self.skeleton.name}' at {self.info.size_text}"
         return f"Predictor({what} on {self.device})"
+
+    def warm_up(self, count: int = 1, batch: int = 1) -> None:
+        """Run the net ``count`` times on empty crops; what it took does not count as spent."""
+        width, height = self.info.input_size
+        for _ in range(count):
+            self._engine.run(np.zeros((batch, height, width, 3), np.uint8), list(self.info.outputs))
 
     def __call__(
         self, picture: Picture, boxes: ArrayLike | None = None, *, flip: bool = False, min_presence: float = 0.0
@@ -271,6 +277,9 @@ class Predictor:
         Args:
             first: stage whose maps, and those of the ones after it, are averaged.
         """
+        if self.info.flip:
+            what = "averages each crop with its mirror image by itself: leave flip averaging out"
+            raise PosewrightError(what, file=self._engine.path)
         if "heatmaps" not in self.info.outputs:
             what, fix = "flip averaging needs heat maps, which this model file has not", "Export it with heatmaps"
             raise PosewrightError(what, file=self._engine.path, fix=fix)
@@ -318,20 +327,36 @@ class Predictor:
         return Poses(self.skeleton, **columns, **where)
 
 
-def load(model: str | Path, device: str = "auto", threads: int | None = None) -> Predictor:
+def load(
+    model: str | Path,
+    device: str = "auto",
+    threads: int | None = None,
+    *,
+    engine: str | None = None,
+    trust: bool = False,
+    warm_up: int = 0,
+) -> Predictor:
     """Load a model to run.
 
     Args:
-        model: a model file, a run folder that holds one, or the name of a shipped model.
-        device: "auto" (CUDA where it works, else the processor), "cpu", "cuda", "tensorrt", "coreml" or "directml".
+        model: a model file of any format, a run folder that holds one, or the name of a shipped model.
+        device: what the engine runs on. With onnxruntime "auto" (CUDA where it works, else the processor), "cpu", "cuda",
+            "tensorrt", "coreml" or "directml".
         threads: processor threads for one call; the engine's own choice where None.
+        engine: one of :data:`posewright.runtime.engines.ENGINES`; the first that runs such files and is installed where
+            None.
+        trust: load files that bring native code with them, which runs when they are loaded.
+        warm_up: how often to run it on an empty picture before it is handed out, so that the first real one is no slower
+            than the others.
 
     Raises:
-        PosewrightError: where there is no such model, its file is no whole model file, or the device is not there.
+        PosewrightError: where there is no such model, its file is no whole model file, or the device or engine is not there.
     """
     from posewright.runtime.names import find_model
 
-    return Predictor(OnnxEngine(find_model(model), device, threads))
+    predictor = Predictor(open_engine(find_model(model), device, threads, engine=engine, trust=trust))
+    predictor.warm_up(warm_up)
+    return predictor
 
 
 def _pixels(picture: Picture) -> tuple[NDArray[np.uint8], str]:

@@ -189,7 +189,7 @@ def _finish(
     origin: Origin,
 ) -> Run:
     """Calibrate presence with the best epoch's weights, and write what the run is for."""
-    from posewright.export.onnx import export_onnx
+    from posewright.export.exporting import export_onnx
     from posewright.reports.curves import draw_curves
 
     config, annotations, folder = begun.config, begun.annotations, begun.folder

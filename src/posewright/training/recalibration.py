@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError
 from posewright.export.deploy import outputs_of
-from posewright.export.onnx import Parity, export_onnx
+from posewright.export.exporting import export_onnx
+from posewright.export.parity import Parity
 from posewright.export.torch_engine import TorchEngine
 from posewright.files import whole_file
 from posewright.metrics.absence import Absent, presence_reliability

@@ -22,9 +22,9 @@ from posewright.models.checkpoint import Checkpoint, load_checkpoint
 from posewright.models.devices import choose_device
 from posewright.models.features import Features
 from posewright.models.heatmaps import decode
+from posewright.runtime.engines.onnx import DEVICES, OnnxEngine
 from posewright.runtime.modelfile import is_described
 from posewright.runtime.names import find_checkpoint
-from posewright.runtime.onnx_engine import DEVICES, OnnxEngine
 from posewright.skeleton import Skeleton
 from posewright.training.distill_config import DistillConfig
 from posewright.training.views import Grid

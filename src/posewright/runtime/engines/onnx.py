@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError, did_you_mean
-from posewright.runtime.modelfile import INPUT, ModelInfo, read_info, require_kind
+from posewright.runtime.engines.base import Engine, first_line
+from posewright.runtime.modelfile import INPUT
 
 
 @dataclass(frozen=True)
@@ -38,77 +39,32 @@ DEVICES = {
 }
 
 
-class OnnxEngine:
-    """A model file loaded by onnxruntime.
+class OnnxEngine(Engine):
+    """A model file loaded by onnxruntime; devices are those of :data:`DEVICES`, "auto" is CUDA where it works.
 
-    Args:
-        path: a model file.
-        device: one of :data:`DEVICES`, or "auto" for CUDA where it works and the processor elsewhere.
-        threads: processor threads for one call; onnxruntime's own choice where None.
-        kind: what the model has to be for.
-
-    Raises:
-        PosewrightError: where the file is not a whole model file of posewright's, is of another kind, or the device is not
-            there.
+    onnxruntime's inference builds compute the whole graph whatever is asked for (microsoft/onnxruntime#16013); on the
+    hourglass nets a file without maps is no faster, so that nothing is done about it here.
     """
 
-    def __init__(
-        self, path: str | Path, device: str = "auto", threads: int | None = None, *, kind: str = "keypoints"
-    ) -> None:
-        self.path = Path(path)
-        self.info: ModelInfo = read_info(self.path)
-        require_kind(self.info, kind, self.path)
+    name = "onnxruntime"
+
+    def _open(self, device: str, threads: int | None) -> None:
         self.device, self._session = open_session(self.path, device, threads)
-        self.batch = self._check()
-
-    def _check(self) -> int | None:
-        """Hold the graph against what the file says of itself; return its batch size, None where that is free."""
-        inputs, outputs = self._session.get_inputs(), {o.name for o in self._session.get_outputs()}
-        width, height = self.info.input_size
-        fix = "Write the model file again with posewright export"
-        fits = len(inputs) == 1 and inputs[0].name == INPUT and inputs[0].type == "tensor(uint8)"
-        if not fits or list(inputs[0].shape[1:]) != [height, width, 3]:
-            what = f"its graph does not take '{INPUT}' as uint8 [B, {height}, {width}, 3], as its description says"
-            raise PosewrightError(what, file=self.path, fix=fix)
-        missing = [name for name in self.info.outputs if name not in outputs]
-        if missing:
-            what = f"its graph lacks the output '{missing[0]}' of its description"
-            raise PosewrightError(what, file=self.path, fix=fix)
-        batch = inputs[0].shape[0]
-        return batch if isinstance(batch, int) else None
-
-    def run(self, crops: NDArray[np.uint8], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
-        """Run the net on crops.
-
-        onnxruntime's inference builds compute the whole graph whatever is asked for (microsoft/onnxruntime#16013); on
-        the hourglass nets a file without maps is no faster, so that nothing is done about it here.
-
-        Args:
-            crops: ``uint8 [B, H, W, 3]`` RGB of the model's input size; any B, also where the file's own is fixed.
-            outputs: names among those of the model file.
-
-        Returns:
-            The arrays, in the order asked for.
-        """
-        if self.batch is None or self.batch == len(crops):
-            return self._call(crops, outputs)
-        parts = []
-        for start in range(0, len(crops), self.batch):
-            part = crops[start : start + self.batch]
-            filled = np.concatenate([part, np.zeros((self.batch - len(part), *part.shape[1:]), np.uint8)])
-            parts.append([array[: len(part)] for array in self._call(filled, outputs)])
-        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        inputs, outputs = self._session.get_inputs(), [o.name for o in self._session.get_outputs()]
+        first = inputs[0] if len(inputs) == 1 else None
+        name, shape, kind = (first.name, first.shape, first.type) if first else ("", [0], "")
+        self._check(name, shape, kind == "tensor(uint8)", outputs)
+        self.batch = shape[0] if isinstance(shape[0], int) else None
 
     def _call(self, crops: NDArray[np.uint8], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         try:
             return self._session.run(outputs, {INPUT: crops})  # type: ignore[no-any-return]
-        except Exception as error:  # see _start
-            what = f"onnxruntime failed on {self.device}: {_first_line(error)}"
-            raise PosewrightError(what, file=self.path) from None
+        except Exception as error:  # see _started
+            raise self._failed(error) from None
 
 
 def open_session(path: Path, device: str = "auto", threads: int | None = None) -> tuple[str, Any]:
-    """Load any ONNX file with onnxruntime; see :class:`OnnxEngine`.
+    """Load any ONNX file with onnxruntime; see :class:`Engine`.
 
     Returns:
         The device that it runs on, and the session.
@@ -148,7 +104,7 @@ def _started(path: Path, device: str, threads: int | None) -> Any:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=list(dict.fromkeys(chain)))
     except Exception as error:  # onnxruntime's errors share no other base
-        what = f"cannot be loaded by onnxruntime: {_first_line(error)}"
+        what = f"cannot be loaded by onnxruntime: {first_line(error).removeprefix('[ONNXRuntimeError] : ')}"
         raise PosewrightError(what, file=path, fix="Copy or export the model file again") from None
     if session.get_providers()[0] != wanted.provider:
         fix = f"Check the driver and its libraries ({wanted.package}), or take --device cpu"
@@ -160,8 +116,3 @@ def _available() -> list[str]:
     import onnxruntime
 
     return list(onnxruntime.get_available_providers())
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return text.removeprefix("[ONNXRuntimeError] : ")[:300]

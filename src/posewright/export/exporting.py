@@ -1,0 +1,105 @@
+"""Exporting: written under a temporary name, run, held against the net, and only then put in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posewright.errors import PosewrightError
+from posewright.export.deploy import Wanted
+from posewright.export.job import make_job
+from posewright.export.parity import BOUNDS, Bounds, CheckSet, Parity, compare, patterns
+from posewright.export.targets import Target, get_target
+from posewright.files import whole_file, whole_folder
+from posewright.models.checkpoint import Checkpoint
+from posewright.runtime.engines import ENGINES, open_engine
+
+
+def export(
+    checkpoint: Checkpoint,
+    path: str | Path,
+    to: str = "onnx",
+    precision: str = "fp32",
+    wanted: Wanted = "all",
+    *,
+    flip: bool = False,
+    batch: int | None = None,
+    calibration: NDArray[np.uint8] | None = None,
+    check: CheckSet | None = None,
+    bounds: Bounds | None = None,
+) -> Parity | None:
+    """Write a checkpoint's model file.
+
+    Args:
+        checkpoint: the trained net and what belongs to it; left as it was.
+        path: where to write; what is there is replaced once the new one has passed.
+        to: one of :data:`posewright.export.targets.TARGETS`.
+        precision: one of those that the target has.
+        wanted: what the file returns.
+        flip: average each crop with its mirror image inside the graph.
+        batch: the one batch size of the file; any where None and the target allows it, else 1.
+        calibration: ``uint8 [N, H, W, 3]`` crops of training pictures; int8 needs them.
+        check: what file and net are compared on; patterns unless given.
+        bounds: how far they may be apart; those of the precision unless given.
+
+    Returns:
+        How they compare; None where no engine here runs such files.
+
+    Raises:
+        PosewrightError: where something is missing, or file and net are further apart than the bounds; nothing is kept then.
+    """
+    target = get_target(to, precision)
+    if precision == "int8" and calibration is None:
+        raise PosewrightError("int8 has to see training pictures to be written", fix="Give it some: --data LABELS")
+    write = target.writer()
+    if target.fixed_batch and batch is None:
+        batch = 1
+    job = make_job(checkpoint, precision, wanted, flip=flip, calibration=calibration, batch=batch)
+    with _place(target, path) as temporary:
+        write(job, temporary)
+        engines = [name for name in target.format.engines if ENGINES[name].installed]
+        if not engines:
+            return None
+        engine = open_engine(temporary, "cpu", engine=engines[0], trust=True)
+        report = compare(job.net, engine.run, check or patterns(job.size))
+        del engine
+        try:
+            report.require(bounds or BOUNDS[precision], job.info.stride)
+        except PosewrightError as error:
+            raise PosewrightError(error.what, file=path, fix=_advice(precision)) from None
+    return report
+
+
+def _advice(precision: str) -> str | None:
+    return None if precision == "fp32" else "Take a higher precision, or allow more with --max-loss"
+
+
+def _place(target: Target, path: str | Path) -> AbstractContextManager[Path]:
+    return whole_folder(path) if target.format.folder else whole_file(path)
+
+
+def with_ending(path: Path, target: Target) -> Path:
+    """A path with the target's ending, added where it is not there."""
+    ending = target.format.ending
+    return path if path.suffix.lower() == ending else path.with_name(path.name + ending)
+
+
+def default_path(source: Path, target: Target, precision: str, extra: Sequence[str] = ()) -> Path:
+    """Beside a checkpoint: ``model.onnx``, or ``model-int8.tflite`` in another precision."""
+    words = [source.stem, *(() if precision == "fp32" else (precision,)), *extra]
+    return source.with_name("-".join(words) + target.format.ending)
+
+
+def export_onnx(checkpoint: Checkpoint, path: str | Path, crops: NDArray[np.uint8] | None = None) -> Parity:
+    """Write a checkpoint's ONNX model file in full precision; see :func:`export`.
+
+    Args:
+        crops: ``uint8 [N, H, W, 3]`` on which file and net are compared; smooth random pictures unless given.
+    """
+    report = export(checkpoint, path, check=None if crops is None else CheckSet(crops, "crops"))
+    assert report is not None
+    return report

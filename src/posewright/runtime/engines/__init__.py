@@ -1,0 +1,110 @@
+"""The engines: one module each, imported when it is used, all with the same face."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from posewright.errors import PosewrightError, did_you_mean
+from posewright.runtime.engines.base import Engine
+from posewright.runtime.formats import Format, locate
+
+__all__ = ["ENGINES", "Engine", "open_engine"]
+
+
+@dataclass(frozen=True)
+class EngineKind:
+    """One engine.
+
+    Attributes:
+        name: as in ``load(engine=...)``.
+        module, type: where its class is.
+        package: the import that has to be there for it.
+        install: what to install to have it.
+    """
+
+    name: str
+    module: str
+    type: str
+    package: str
+    install: str
+
+    @property
+    def installed(self) -> bool:
+        """Whether its package is there; it is not imported to find out."""
+        try:
+            return importlib.util.find_spec(self.package) is not None
+        except ModuleNotFoundError:
+            return False
+
+    def open(self, path: Path, device: str, threads: int | None, kind: str) -> Engine:
+        module = importlib.import_module(f"posewright.runtime.engines.{self.module}")
+        engine: Engine = getattr(module, self.type)(path, device, threads, kind=kind)
+        return engine
+
+
+ENGINES = {
+    e.name: e
+    for e in (
+        EngineKind("onnxruntime", "onnx", "OnnxEngine", "onnxruntime", "pip install onnxruntime"),
+        EngineKind("openvino", "openvino", "OpenVinoEngine", "openvino", "pip install 'posewright[openvino]'"),
+        EngineKind("litert", "litert", "LiteRtEngine", "ai_edge_litert", "pip install 'posewright[litert]'"),
+        EngineKind("coreml", "coreml", "CoreMlEngine", "coremltools", "pip install 'posewright[coreml]'"),
+        EngineKind("aoti", "aoti", "AotiEngine", "torch", "pip install 'posewright[train]'"),
+        EngineKind("savedmodel", "tensorflow", "SavedModelEngine", "tensorflow", "pip install tensorflow-cpu"),
+        EngineKind("frozen", "tensorflow", "FrozenEngine", "tensorflow", "pip install tensorflow-cpu"),
+        EngineKind("mnn", "mnn", "MnnEngine", "MNN", "pip install 'posewright[mnn]'"),
+        EngineKind(
+            "executorch", "executorch", "ExecuTorchEngine", "executorch", "pip install 'posewright[executorch]'"
+        ),
+    )
+}
+"""All engines by name."""
+
+
+def open_engine(
+    path: str | Path,
+    device: str = "auto",
+    threads: int | None = None,
+    *,
+    engine: str | None = None,
+    trust: bool = False,
+    kind: str = "keypoints",
+) -> Engine:
+    """Load a model file with the engine for it.
+
+    Args:
+        path: a model file, or the folder of a model in parts.
+        device: what to run on; "auto" for what the engine takes to be best.
+        threads: processor threads for one call; the engine's own choice where None.
+        engine: one of :data:`ENGINES`; the first that runs such files and is installed where None.
+        trust: load files that bring code of their own.
+        kind: what the model has to be for.
+
+    Raises:
+        PosewrightError: where the file cannot be used, is not trusted, or no engine for it is installed.
+    """
+    form, path = locate(path)
+    chosen = _choose(form, path, engine)
+    if form.native and not trust:
+        what = f"is {form.article}: loading it runs code that came with it"
+        raise PosewrightError(what, file=path, fix="If you know who made it, load it with --trust (trust=True)")
+    return chosen.open(path, device, threads, kind)
+
+
+def _choose(form: Format, path: Path, name: str | None) -> EngineKind:
+    if name is not None:
+        if name not in ENGINES:
+            raise PosewrightError(f"unknown engine '{name}'", fix=did_you_mean(name, ENGINES))
+        if name not in form.engines:
+            fix = f"Take {' or '.join(form.engines)}, or leave the engine out"
+            raise PosewrightError(f"is {form.article}, which {name} does not run", file=path, fix=fix)
+    names = form.engines if name is None else (name,)
+    for each in names:
+        if ENGINES[each].installed:
+            return ENGINES[each]
+    wanted = ENGINES[names[0]]
+    what = f"is {form.article}, and {wanted.name}, which runs it, is not installed"
+    raise PosewrightError(what, file=path, fix=wanted.install)
