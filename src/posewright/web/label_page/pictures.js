@@ -4,6 +4,7 @@ import {Order} from "./order.js";
 import {Sheet} from "./sheet.js";
 
 const KEPT = 6; // pictures kept decoded
+const MOMENT = 300; // milliseconds
 
 export class Pictures {
   /** `leave` is called before another picture comes. */
@@ -44,6 +45,7 @@ export class Pictures {
     if (wanted === null) return panel.say("That was the last picture in this direction.");
     if (wanted === this.index) return;
     this.leave();
+    clearTimeout(this.stopped);
     this.#turn(true);
     this.index = wanted;
     order.visit(wanted);
@@ -74,8 +76,12 @@ export class Pictures {
   /** The picture asked for does not come: the one that is shown stays, and what was meant for the other is dropped. */
   #stay() {
     const {sheet, panel} = this.work;
-    this.#turn(false);
+    // A key pressed in the moment after it failed was meant for that picture as well.
     this.waiting = [];
+    this.stopped = setTimeout(() => {
+      this.waiting = [];
+      this.#turn(false);
+    }, MOMENT);
     this.index = sheet ? sheet.index : -1;
     if (sheet) panel.showPlace(this.order.place(this.index), this.index);
     panel.say("The program has gone: this picture cannot be fetched.");
