@@ -16,13 +16,11 @@ import cv2
 import numpy as np
 import pytest
 
+from helpers.predicting import PLACES, complaint, places, records, run
 from helpers.spots import SPOTS, picture_with_spots, spot_model
-from posewright.cli import main
 from posewright.media.pictures import read_picture, write_picture
 from posewright.media.sinks import h264_video
 from posewright.poses import Poses
-
-PLACES = [(60.0, 40.0), (100.0, 80.0), (140.0, 60.0)]
 
 
 def shot(move: float = 0.0, width: int = 192, height: int = 128) -> np.ndarray:
@@ -43,29 +41,8 @@ def desk(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(*args: str) -> int:
-    return main(["predict", *map(str, args)])
-
-
-def records(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def places(record: dict) -> np.ndarray:
-    return Poses.from_record(record, SPOTS).xy[0]
-
-
 def files(folder: Path) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-
-
-def complaint(capsys, *args: str) -> str:
-    """The one line of a call that cannot succeed; nothing else may be said and nothing half written be left."""
-    assert run(*args) == 2
-    out, err = capsys.readouterr()
-    assert out == "" and err.startswith("posewright: ") and err.count("\n") == 1, err
-    assert not [p for p in Path.cwd().rglob("*") if p.suffix == ".tmp" or ".tmp" in p.name]
-    return err
 
 
 def test_one_picture(desk, capsys):
