@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-import posewright.export.onnx
+import posewright.export.exporting
 from posewright.cli import main
 from posewright.errors import PosewrightError
 from posewright.training.task import KeypointTask
@@ -51,7 +51,7 @@ def record(folder: Path, put: Callable[..., Any] = setattr) -> None:
     put(KeypointTask, "validation_step", validate)
     put(KeypointTask, "on_before_optimizer_step", before_step)
     put(KeypointTask, "on_fit_end", fit_end)
-    put(posewright.export.onnx, "export_onnx", lambda *_, **__: None)
+    put(posewright.export.exporting, "export_onnx", lambda *_, **__: None)
 
 
 def trouble(task: KeypointTask) -> None:

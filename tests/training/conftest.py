@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from helpers.discs import draw_discs
 from helpers.packs import LOSSLESS
 from helpers.scenes import draw_scenes
+from helpers.teaching import save_teacher
 from posewright.annotations import Annotations, read_annotations
 from posewright.training.packing import pack
 
@@ -22,3 +24,16 @@ def packed(scenes, tmp_path_factory) -> Annotations:
     folder = tmp_path_factory.mktemp("packed") / "shards"
     pack(scenes, folder, LOSSLESS)
     return read_annotations(folder)
+
+
+@pytest.fixture(scope="session")
+def big(tmp_path_factory):
+    """A teacher's checkpoint."""
+    return save_teacher(tmp_path_factory.mktemp("teacher") / "big.safetensors")
+
+
+@pytest.fixture(scope="session")
+def wild(tmp_path_factory):
+    """Pictures of discs, without their labels."""
+    folder = tmp_path_factory.mktemp("wild")
+    return folder, draw_discs(folder, count=8, seed=3, empty=2)

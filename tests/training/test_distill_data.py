@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.discs import draw_discs
 from helpers.scenes import draw_scenes
-from helpers.teaching import RULE, SMALL, Oracle, batch_of, lesson_for, save_teacher, task_for
+from helpers.teaching import RULE, SMALL, Oracle, batch_of, lesson_for, task_for
 from posewright.annotations import read_annotations
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
@@ -25,20 +24,7 @@ from posewright.training.distill_data import found_boxes, whole_boxes, with_unla
 from posewright.training.packing import PackConfig, pack
 from posewright.training.teacher_cache import data_digest
 
-
-@pytest.fixture(scope="module")
-def big(tmp_path_factory):
-    return save_teacher(tmp_path_factory.mktemp("teacher") / "big.safetensors")
-
-
 # -- unlabelled pictures -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def wild(tmp_path_factory):
-    """Pictures of discs, without their labels."""
-    folder = tmp_path_factory.mktemp("wild")
-    return folder, draw_discs(folder, count=8, seed=3, empty=2)
 
 
 def test_unlabelled_pictures_come_behind_the_labelled(discs, wild, monkeypatch):

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers.discs import draw_discs
-from helpers.teaching import RULE, SMALL, save_teacher
+from helpers.teaching import RULE, SMALL
 from posewright.errors import PosewrightError
 from posewright.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from posewright.models.presets import build_net, preset
@@ -21,22 +20,10 @@ from posewright.training.distill_config import DistillConfig
 from posewright.training.fit import fit
 
 
-@pytest.fixture(scope="module")
-def big(tmp_path_factory):
-    return save_teacher(tmp_path_factory.mktemp("teacher") / "big.safetensors")
-
-
-@pytest.fixture(scope="module")
-def wild(tmp_path_factory):
-    """Pictures of discs, without their labels."""
-    folder = tmp_path_factory.mktemp("wild")
-    return folder, draw_discs(folder, count=8, seed=3, empty=2)
-
-
 @pytest.fixture(autouse=True)
 def unexported(monkeypatch):
     """Runs here end with their checkpoint; exporting takes longer than all the rest and is tested elsewhere."""
-    monkeypatch.setattr("posewright.export.onnx.export_onnx", lambda *_: None)
+    monkeypatch.setattr("posewright.export.exporting.export_onnx", lambda *_: None)
     monkeypatch.setattr("posewright.reports.curves.draw_curves", lambda *_: None)
     monkeypatch.setattr("posewright.training.fit.calibrate", lambda *_: [])
 

@@ -60,7 +60,9 @@ class Stop(Exception):
 
 def test_training_is_the_same_as_from_files_and_is_resumed_exactly(discs, tmp_path, monkeypatch):
     """The parts are the files here, so every figure must be equal; and a broken-off run must reach the same weights."""
-    monkeypatch.setattr("posewright.export.onnx.export_onnx", lambda *_: None)  # slow, and no business of this test
+    monkeypatch.setattr(
+        "posewright.export.exporting.export_onnx", lambda *_: None
+    )  # slow, and no business of this test
     monkeypatch.setattr("posewright.reports.curves.draw_curves", lambda *_: None)
     monkeypatch.setattr("posewright.training.fit.calibrate", lambda *_: [])
     pack(discs, tmp_path / "shards", PackConfig(CropRule((64, 64)), terms="for tests only"))

@@ -25,7 +25,7 @@ from posewright.training.task import KeypointTask
 @pytest.fixture(autouse=True)
 def no_model_file(monkeypatch):
     """These runs are looked at, not run: leave out the export, which takes longer than they do."""
-    monkeypatch.setattr("posewright.export.onnx.export_onnx", lambda checkpoint, path: None)
+    monkeypatch.setattr("posewright.export.exporting.export_onnx", lambda checkpoint, path: None)
     monkeypatch.setattr("posewright.reports.curves.draw_curves", lambda folders, path: None)
 
 
