@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from posewright.cli.reading import Reading, part_of
+from posewright.cli.running import Running
 from posewright.console import progress_bar
 from posewright.errors import PosewrightError
 
@@ -65,13 +66,12 @@ class Command:
     """Average with the mirrored picture; --no-flip halves the time and sees less well which side is which."""
     worst: int = 40
     """Objects on worst.png, and half as many on each sheet of the page; 0 for no sheets."""
-    device: str = "auto"
-    """auto, cpu, cuda, tensorrt, coreml or directml; for a checkpoint and for training auto, cpu, cuda or mps."""
     batch_size: int = 16
     """Objects in one run of the model."""
     seed: int = 0
     """Of the parts, and of the places that labels are compared with."""
     reading: tyro.conf.OmitArgPrefixes[Reading] = field(default_factory=Reading)
+    running: tyro.conf.OmitArgPrefixes[Running] = field(default_factory=Running)
 
     def run(self) -> int:
         from posewright.audit import audit
@@ -96,6 +96,8 @@ class Command:
             raise PosewrightError(
                 "--folds and --minutes train nets, and --model names one", fix="Leave one of them out"
             )
+        if self.model is None and replace(self.running, device="auto").given:
+            raise PosewrightError("--threads, --engine and --trust are for --model")
         for copy in (self.fix, self.weigh):
             if copy is not None and copy.suffix.lower() != ".json":
                 raise PosewrightError("is no name of a COCO file", file=copy, fix="End it with .json")
@@ -113,19 +115,10 @@ class Command:
         from posewright.metrics.running import objects_to_run
 
         if self.model is not None:
-            model = self._model(self.model)
+            model = self.running.load(self.model)
             with progress_bar("auditing", int(objects_to_run(labels).sum())) as advance:
                 return gather(model, labels, progress=advance, **self._gathering())
         return self._out_of_fold(labels)
-
-    def _model(self, spec: str):  # type: ignore[no-untyped-def]
-        if Path(spec).suffix == ".safetensors":
-            from posewright.export import checkpoint_predictor
-
-            return checkpoint_predictor(Path(spec), self.device)
-        from posewright.runtime import load
-
-        return load(spec, self.device)
 
     def _gathering(self) -> dict:  # type: ignore[type-arg]
         return {"flip": self.flip, "batch_size": self.batch_size, "skip_bad": self.reading.skip_bad, "seed": self.seed}
@@ -140,7 +133,7 @@ class Command:
 
         where = self.output / "folds"
         plan = plan_folds(
-            labels, where, folds=self.folds or 3, minutes=self.minutes, device=self.device, seed=self.seed
+            labels, where, folds=self.folds or 3, minutes=self.minutes, device=self.running.device, seed=self.seed
         )
         print(plan.describe(), flush=True)
         models = plan.train()

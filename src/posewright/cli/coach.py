@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from posewright.cli.running import Running
 from posewright.errors import PosewrightError
 
 if TYPE_CHECKING:
@@ -52,10 +53,7 @@ class Command:
     """Of the keypoints in videos; see `posewright predict --help`."""
     no_video: bool = False
     """Draw no video."""
-    device: str = "auto"
-    """What to run the model on."""
-    threads: int | None = None
-    """CPU threads for the model."""
+    running: tyro.conf.OmitArgPrefixes[Running] = field(default_factory=Running)
 
     def run(self) -> int:
         from posewright.metrics.coaching import Coach
@@ -93,9 +91,8 @@ class Command:
         if videos:
             if self.model is None:
                 raise PosewrightError("is a video", file=videos[0], fix="Name what finds the poses with --model")
-            from posewright.runtime import load
 
-            model = load(self.model, self.device, self.threads)  # type: ignore[arg-type]
+            model = self.running.load(self.model)
         skeleton = load_skeleton(self.skeleton) if self.skeleton else None
         counts = [video_info(path).frames for path in videos]
         with progress_bar("following", sum(counts) if all(counts) and counts else None) as advance:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from posewright.cli.reading import Reading
+from posewright.cli.running import Running
 from posewright.console import progress_bar
 from posewright.errors import PosewrightError
 from posewright.score import CALIBRATED, HEIGHT, curve_meaning
@@ -105,10 +106,9 @@ class Command:
     """How many of the worst cases to show; 0 for none."""
     limit: int | None = None
     """Measure on this many pictures only, spread evenly."""
-    device: str = "auto"
-    """auto, cpu, cuda, tensorrt, coreml or directml; for a checkpoint auto, cpu, cuda or mps."""
     batch_size: int = 16
     """Objects in one run of the model."""
+    running: tyro.conf.OmitArgPrefixes[Running] = field(default_factory=Running)
     reading: tyro.conf.OmitArgPrefixes[Reading] = field(default_factory=Reading)
 
     def run(self) -> int:
@@ -123,7 +123,7 @@ class Command:
         self._check(results)
         folder = self.output or _folder(self.model)
         candidate = self._candidate(folder) if self.calibrate else None
-        model = None if results else candidate.model if candidate else _model(self.model, self.device)
+        model = None if results else candidate.model if candidate else self.running.load(self.model)
         locator = self._locator()
         options = self.reading.options()
         labels, heads = self.reading.read(self.data, options), ""
@@ -207,14 +207,19 @@ class Command:
         """Refuse options that do not go together, before anything long begins."""
         if self.worst < 0 or self.negatives < 0 or (self.limit is not None and self.limit < 1):
             raise PosewrightError("--worst and --negatives must not be below 0, nor --limit below 1")
-        if results and (self.flip or self.device != "auto" or self.batch_size != 16):
-            raise PosewrightError("is a results file: --flip, --device and --batch-size need a model", file=self.model)
+        if results and (self.flip or self.running.given or self.batch_size != 16):
+            what = "is a results file: --flip, --batch-size, --device, --threads, --engine and --trust need a model"
+            raise PosewrightError(what, file=self.model)
         if results and self.locator:
             raise PosewrightError("is a results file: --locator needs a model", file=self.model)
         if self.locator is None and (self.classes is not None or self.locator_score is not None or self.tiles):
             raise PosewrightError("--classes, --locator-score and --tiles are a locator's: give --locator too")
         if results and self.calibrate:
             raise PosewrightError("is a results file: --calibrate needs a model with its checkpoint", file=self.model)
+        if self.calibrate and (self.running.threads is not None or self.running.engine or self.running.trust):
+            raise PosewrightError(
+                "--calibrate runs the checkpoint: --threads, --engine and --trust are for model files"
+            )
         if self.calibrate and self.flip:
             raise PosewrightError("--calibrate fits the score of one run, not of the average that --flip makes")
         if self.calibrate_at is not None and not self.calibrate:
@@ -226,7 +231,7 @@ class Command:
         """The model to be calibrated; without torch, the command says that it needs it."""
         from posewright.training.recalibration import Candidate
 
-        return Candidate.open(self.model, folder, self.device)
+        return Candidate.open(self.model, folder, self.running.device)
 
     def _store(self, candidate: Candidate, found: Recalibrated, warning: str | None) -> None:
         """Write the calibrated pair, and say what was gained."""
@@ -272,11 +277,10 @@ class Command:
             return None
         from posewright.tracking.located import open_locator, parse_classes
 
-        device = "auto" if self.device == "mps" else self.device  # which is torch's alone
         return open_locator(
             self.locator,
             parse_classes(self.classes),
-            device=device,
+            device=self.running.onnx_device,
             threshold=self.locator_score,
             tiles=self.tiles,
         )
@@ -354,26 +358,18 @@ def _thresholds(text: str | None) -> list[float] | None:
     return sorted(set(values))
 
 
-def _model(spec: str, device: str) -> Predictor:
-    if Path(spec).suffix == ".safetensors":
-        from posewright.export import checkpoint_predictor
-
-        return checkpoint_predictor(Path(spec), device)
-    from posewright.runtime import load
-
-    return load(spec, device)
-
-
 GENERIC = ("model", "best", "last")
 """File names that say nothing; the folder's name stands for them."""
 
 
 def _title(model: str) -> str:
     """What a report calls the model: a run's folder, a file's name, or the shipped name."""
+    from posewright.runtime.formats import ENDINGS
+
     path = Path(model)
-    if path.is_dir():
+    if path.is_dir() and path.suffix not in ENDINGS:
         return path.resolve().name
-    name = path.stem if path.suffix in (".onnx", ".safetensors", ".json") else path.name
+    name = path.stem if path.suffix in (*ENDINGS, ".safetensors", ".json") else path.name
     return path.resolve().parent.name if path.is_file() and name in GENERIC else name
 
 

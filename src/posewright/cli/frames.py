@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from posewright.cli.running import Running
 from posewright.errors import PosewrightError
 
 if TYPE_CHECKING:
@@ -54,10 +55,7 @@ class Command:
     """A model file, a run's folder, or a shipped name, whose uncertain frames come first."""
     seed: int = 0
     """The same seed chooses the same frames."""
-    device: Literal["auto", "cpu", "cuda", "tensorrt", "coreml", "directml"] = "auto"
-    """What to run the model on."""
-    threads: int | None = None
-    """CPU threads for the model; onnxruntime's own choice unless given."""
+    running: tyro.conf.OmitArgPrefixes[Running] = field(default_factory=Running)
 
     def run(self) -> int:
         self._check()
@@ -71,9 +69,7 @@ class Command:
             raise PosewrightError("is no video", file=other.path, fix="Pictures can be labelled as they are")
         model = None
         if self.model is not None:
-            from posewright.runtime import load
-
-            model = load(self.model, self.device, self.threads)
+            model = self.running.load(self.model)
         seen = [(source, self._look(source)) for source in sources]
         chosen = self._choose(seen, model)
         if not chosen:
@@ -95,8 +91,8 @@ class Command:
             raise PosewrightError(f"--gap is a time in seconds, not {self.gap:g}")
         if self.seed < 0:
             raise PosewrightError(f"--seed must not be below 0, but is {self.seed}")
-        if self.model is None and (self.device != "auto" or self.threads is not None):
-            raise PosewrightError("--device and --threads are for --model")
+        if self.model is None and self.running.given:
+            raise PosewrightError("--device, --threads, --engine and --trust are for --model")
 
     def _look(self, source: Source) -> Candidates:
         from posewright.console import progress_bar

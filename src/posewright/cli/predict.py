@@ -7,12 +7,13 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from posewright.cli.running import Running
 from posewright.errors import PosewrightError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Command:
     """
 
     model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
-    """A model file (*.onnx), a run's folder, or a shipped name; `posewright models` lists those."""
+    """A model file of any format that export writes, a run's folder, or a shipped name; `posewright models` lists those."""
     sources: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="SOURCE...")]] = ()
     """Picture files, folders, patterns in quotes ("shots/*.png"), videos, a camera's number (0), a stream's address
     (rtsp://, http://, ...), or - for JPEG or PNG pictures or a video piped in. May be left out with --boxes."""
@@ -95,10 +96,7 @@ class Command:
     """Take a colour cast of the light out of each crop before the net sees it (grey world)."""
     batch_size: int = 8
     """Crops in one run of the net, where nothing is tracked."""
-    device: Literal["auto", "cpu", "cuda", "tensorrt", "coreml", "directml"] = "auto"
-    """What to run on: auto is CUDA where it works, else the CPU. All but cpu are untested so far."""
-    threads: int | None = None
-    """CPU threads; onnxruntime's own choice unless given."""
+    running: tyro.conf.OmitArgPrefixes[Running] = field(default_factory=Running)
     view: Literal["overlay", "stages", "heatmaps", "crop"] = "overlay"
     """What is drawn: the poses on the picture, each stage's maps and the result, each keypoint's map with its range, or
     the crop that the net sees."""
@@ -137,10 +135,9 @@ class Command:
         from posewright.live.views import check_view
         from posewright.live.watched import Watched
         from posewright.media.sources import Source, find_sources
-        from posewright.runtime import load
 
         capture = self._capture()
-        model = Watched(load(self.model, self.device, self.threads))
+        model = Watched(self.running.load(self.model))
         if self.ellipses and "covariance" not in model.info.outputs:
             raise PosewrightError("tells no covariance, which --ellipses draws", file=self.model)
         check_view(self.view, model, self.model)
@@ -259,8 +256,8 @@ class Command:
         return open_locator(
             self.locator,
             parse_classes(self.classes),
-            device=self.device,
-            threads=self.threads,
+            device=self.running.onnx_device,
+            threads=self.running.threads,
             threshold=self.locator_score,
             tiles=self.tiles,
         )

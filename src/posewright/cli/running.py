@@ -1,0 +1,50 @@
+"""The options of running a model, the same for every command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from posewright.runtime.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class Running:
+    """How the model is run."""
+
+    device: str = "auto"
+    """What to run on: auto is CUDA where it works, else the CPU; cpu, cuda, tensorrt, coreml or directml. All but cpu are
+    untested so far. A checkpoint takes auto, cpu, cuda or mps."""
+    threads: int | None = None
+    """CPU threads; the engine's own choice unless given."""
+    engine: str | None = None
+    """What runs the file, where several can: onnxruntime or openvino for *.onnx."""
+    trust: bool = False
+    """Load a file that brings native code with it (*.pt2, *.savedmodel, *.pb), which runs when it is loaded."""
+
+    def load(self, spec: str | Path) -> Predictor:
+        """The predictor for a model file, a run's folder or a shipped name; for a checkpoint one that runs it by torch."""
+        from posewright.errors import PosewrightError
+
+        if Path(spec).suffix == ".safetensors" and Path(spec).is_file():
+            if self.threads is not None or self.engine is not None or self.trust:
+                what = "is a checkpoint, which torch runs: --threads, --engine and --trust are for model files"
+                raise PosewrightError(what, file=spec)
+            from posewright.export import checkpoint_predictor
+
+            return checkpoint_predictor(Path(spec), self.device)
+        from posewright.runtime import load
+
+        return load(spec, self.device, self.threads, engine=self.engine, trust=self.trust)
+
+    @property
+    def onnx_device(self) -> str:
+        """The device for what onnxruntime runs beside the model, such as a locator."""
+        return "auto" if self.device == "mps" or self.engine not in (None, "onnxruntime") else self.device
+
+    @property
+    def given(self) -> bool:
+        """Whether anything was asked for."""
+        return self != Running()
