@@ -2,13 +2,23 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types setup clean
+.PHONY: demo test test-litert lint types setup clean
 
 demo: setup
 	$(BIN)/posewright demo
 
 test: lint types
 	$(BIN)/pytest
+
+# The converter to LiteRT brings packages that clash with the others' pins: an environment of its own.
+test-litert: .venv-litert/ready
+	.venv-litert/bin/pytest tests/export/test_formats.py tests/export/test_presets.py -k litert -rs
+
+.venv-litert/ready: pyproject.toml constraints.txt requirements-litert.txt
+	$(PYTHON) -m venv .venv-litert
+	.venv-litert/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,litert,openvino-int8,dev]'
+	.venv-litert/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-litert.txt
+	touch $@
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -25,4 +35,4 @@ setup: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv out runs
+	rm -rf .venv .venv-litert out runs

@@ -31,7 +31,7 @@ from posewright.training.heldout import look
 from posewright.training.packing import PackConfig, pack
 
 THRESHOLD = 0.2
-EXPORT, CALIBRATE = "posewright.export.onnx.export_onnx", "posewright.training.fit.calibrate"
+EXPORT, CALIBRATE = "posewright.export.exporting.export_onnx", "posewright.training.fit.calibrate"
 """What comes after training and takes longer than it here: left out, since the nets alone are compared."""
 
 

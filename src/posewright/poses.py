@@ -1,16 +1,20 @@
-"""The noun ``Poses``: what a model found in one frame, with its bridges to JSON lines, COCO results and CSV rows."""
+"""The noun ``Poses``: what a model found in one frame, with its bridges to files and to other tools."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posewright.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    import pandas
+    import supervision
 
 Array = NDArray[np.float64]
 
@@ -97,8 +101,27 @@ class Poses:
         return float(self.xy[index, k, 0]), float(self.xy[index, k, 1]), float(self.score[index, k])
 
     def __repr__(self) -> str:
-        mean = f", mean score {self.score.mean():.2f}" if self.score.size else ""
-        return f"Poses({len(self)} x {len(self.skeleton)} keypoints of '{self.skeleton.name}'{mean})"
+        parts = [f"{len(self)} x {len(self.skeleton)} keypoints of '{self.skeleton.name}'"]
+        if self.score.size:
+            parts.append(f"mean score {self.score.mean():.2f}")
+        if self.source:
+            parts.append(self.source)
+        if self.width and self.height:
+            parts.append(f"{self.width} x {self.height} px")
+        if self.frame is not None:
+            parts.append(f"frame {self.frame}" if self.time is None else f"frame {self.frame} at {self.time:.3f} s")
+        return f"Poses({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        from posewright.notebook import as_html
+
+        return as_html(self)
+
+    def draw(self, picture: NDArray[np.uint8] | None = None, **how: Any) -> NDArray[np.uint8]:
+        """``uint8 [H, W, 3]`` RGB with the poses on it; see :func:`posewright.notebook.draw`."""
+        from posewright.notebook import draw
+
+        return draw(self, picture, **how)  # type: ignore[no-any-return]
 
     # -- bridges ---------------------------------------------------------------------------------------------------
 
@@ -167,6 +190,31 @@ class Poses:
             row["bbox"] = [round(v, 3) for v in (x0 + 0.5, y0 + 0.5, x1 - x0, y1 - y0)]
             rows.append(row)
         return rows
+
+    def to_coco(self, threshold: float = 0.0) -> dict[str, Any]:
+        """A COCO keypoints document of this frame; see :func:`posewright.bridges.to_coco`."""
+        from posewright.bridges import to_coco
+
+        return to_coco(self, threshold)
+
+    def to_supervision(self, threshold: float | None = None) -> supervision.KeyPoints:
+        """supervision's ``KeyPoints``; see :func:`posewright.bridges.to_supervision`."""
+        from posewright.bridges import to_supervision
+
+        return to_supervision(self, threshold)
+
+    @classmethod
+    def from_supervision(cls, found: supervision.KeyPoints, skeleton: Skeleton, **where: Any) -> Poses:
+        """Poses of supervision's ``KeyPoints``; see :func:`posewright.bridges.from_supervision`."""
+        from posewright.bridges import from_supervision
+
+        return from_supervision(found, skeleton, **where)
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """A pandas table with one row a keypoint; see :func:`posewright.bridges.to_dataframe`."""
+        from posewright.bridges import to_dataframe
+
+        return to_dataframe(self)
 
     def csv_header(self) -> list[str]:
         names = [f"{n}_{c}" for n in self.skeleton.keypoints for c in ("x", "y", "score")]

@@ -10,6 +10,8 @@ def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     at = 0
     while at < len(message):
         tag, at = varint(message, at)
+        if tag >> 32:  # other readers cut it, and would see another field than we do
+            raise ValueError("no such field")
         number, wire = tag >> 3, tag & 7
         if wire == 0:
             value, at = varint(message, at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -116,7 +117,7 @@ class Skeleton:
         for name in names:
             if not name or name != name.strip():
                 raise PosewrightError(f"skeleton '{self.name}': keypoint name '{name}' is empty or padded with spaces")
-        doubled = sorted({n for n in names if names.count(n) > 1})
+        doubled = sorted(n for n, times in Counter(names).items() if times > 1)
         if doubled:
             raise PosewrightError(f"skeleton '{self.name}': keypoint '{doubled[0]}' appears more than once")
         for what, pairs in (("swap", self.swaps), ("vertical swap", self.vertical_swaps), ("link", self.links)):

@@ -64,7 +64,7 @@ def test_predict_runs_it_on_a_picture(imported, tmp_path, capsys):
 def test_what_it_says(imported, tmp_path, capsys, monkeypatch):
     folder, _ = imported
     # What is written has been looked at above; here it is only about the words.
-    monkeypatch.setattr("posewright.export.onnx.export_onnx", lambda checkpoint, path: path.write_bytes(b"x"))
+    monkeypatch.setattr("posewright.export.exporting.export_onnx", lambda checkpoint, path: path.write_bytes(b"x"))
     run = tmp_path / "run"
     assert main(["import", str(folder / "old.h5"), "-o", str(run), "--as-published", "--input-size", "128"]) == 0
     out = capsys.readouterr().out
@@ -136,7 +136,7 @@ def test_what_cannot_be_used_is_one_line_and_leaves_nothing(case, imported, tmp_
         def full(*_args):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("posewright.export.onnx.export_onnx", full)
+        monkeypatch.setattr("posewright.export.exporting.export_onnx", full)
         says = "no space left on the device"
     assert main(["import", str(old), "-o", str(tmp_path / "run"), *more]) == 2
     said = capsys.readouterr()

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from helpers.discs import draw_discs
 from posewright.annotations import get_format
-from posewright.cli import COMMANDS
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -22,14 +21,3 @@ def test_the_ten_lines_train_evaluate_and_predict(tmp_path, monkeypatch, capsys)
     pck = float(capsys.readouterr().out.split()[-1])
     assert 0 <= pck <= 1
     assert (tmp_path / "runs/mine/model.onnx").is_file()
-
-
-def test_every_command_it_names_exists():
-    named = set(re.findall(r"(?:^|`)posewright ([a-z-]+)", README.read_text(encoding="utf-8"), re.M))
-    assert len(named) >= 4
-    assert named <= set(COMMANDS)
-
-
-def test_every_file_it_shows_is_there():
-    for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README.read_text(encoding="utf-8")):
-        assert (README.parent / target).is_file(), target

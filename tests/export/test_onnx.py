@@ -8,48 +8,17 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import torch
 
 import posewright
 from helpers.discs import DISCS
-from helpers.nets import presets, smallest
+from helpers.untrained import fresh
 from posewright.errors import PosewrightError
 from posewright.export import checkpoint_predictor, export_onnx, exporting
 from posewright.export.deploy import OUTPUTS
-from posewright.export.parity import Bounds, smooth_crops
-from posewright.geometry import CropRule
-from posewright.models.checkpoint import Checkpoint, save_checkpoint
-from posewright.models.presets import build_net, preset
+from posewright.export.parity import Bounds
+from posewright.models.checkpoint import save_checkpoint
 from posewright.runtime.entries import ENTRY
 from posewright.runtime.modelfile import read_info
-
-COLOURS = {"cpm_body": "bgr", "cpm_hand": "grey"}
-"""Of the nets that get another than RGB."""
-
-
-def fresh(name: str = "hourglass_s2_nano", size: tuple[int, int] = (96, 64), **settings) -> Checkpoint:
-    """An untrained checkpoint whose maps have peaks: its last layers are scaled until cells differ by about one."""
-    torch.manual_seed(1)
-    net = build_net(preset(name, **settings), 3)
-    with torch.no_grad():
-        for _ in range(3):  # running statistics of real activations
-            net(torch.randint(0, 256, (4, size[1], size[0], 3), dtype=torch.uint8))
-        net.eval()
-        crops = torch.from_numpy(smooth_crops(size[1], size[0]))
-        for stage, predict in enumerate(net.predictors()):
-            predict.weight.div_(net.logits(crops)[:, stage, : net.keypoints].std())
-    return Checkpoint(net, DISCS, CropRule(size), name, (5.0, -2.0))
-
-
-@pytest.mark.parametrize(("name", "settings"), presets(1))
-def test_parity_on_every_preset(name, settings, tmp_path):
-    activation = None if name.endswith("slim") else "sigmoid"
-    settings = settings | {"activation": activation, "colour": COLOURS.get(name)}
-    report = export_onnx(fresh(name, smallest(name, settings), **settings), tmp_path / "m.onnx")
-    assert report.crops == 4
-    assert report.worst_px < 0.01
-    assert report.worst_map < 1e-3
-
 
 def test_the_contract(tmp_path):
     checkpoint = fresh(activation="sigmoid")

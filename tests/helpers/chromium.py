@@ -40,9 +40,10 @@ def driver() -> Iterator[Any]:
 
 
 @contextmanager
-def browser(kind: Any) -> Iterator[Any]:
-    """A Chromium driven by Playwright."""
-    opened = kind.launch(executable_path=find_chromium(), args=FLAGS[1:])
+def browser(kind: Any, *more: str, without: tuple[str, ...] = ()) -> Iterator[Any]:
+    """A Chromium driven by Playwright, with more flags, or without some of the usual ones."""
+    flags = [flag for flag in FLAGS[1:] if flag not in without]
+    opened = kind.launch(executable_path=find_chromium(), args=[*flags, *more])
     yield opened
     opened.close()
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from posewright.errors import PosewrightError
+from posewright.media import pictures
 from posewright.media.pictures import decode_picture, read_picture, write_picture
 
 
@@ -208,6 +209,7 @@ def test_others_may_write_to_stderr_meanwhile(picture, tmp_path):
     path.write_bytes(encoded(picture, "JPEG"))
     code = f"""
 import os, threading, time
+from posewright.media import pictures
 from posewright.media.pictures import read_picture
 def talk():
     for i in range(300):
@@ -269,3 +271,14 @@ def test_full_disk_leaves_what_was_there(picture, tmp_path, monkeypatch):
     with pytest.raises(PosewrightError, match="no space left"):
         write_picture(path, picture // 2)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_large_transparent_pictures_are_laid_over_white_in_parts(monkeypatch):
+    rgba = np.random.default_rng(0).integers(0, 256, (61, 47, 4), np.uint8)
+    whole = {multiplied: pictures._over_white(rgba, multiplied) for multiplied in (False, True)}
+    opacity = rgba[..., 3:] / 255
+    np.testing.assert_allclose(whole[False], rgba[..., :3] * opacity + 255 * (1 - opacity), atol=0.51)
+    for block in (1, 47 * 7, 47 * 61):
+        monkeypatch.setattr(pictures, "_BLOCK", block)
+        for multiplied, wanted in whole.items():
+            np.testing.assert_array_equal(pictures._over_white(rgba, multiplied), wanted)

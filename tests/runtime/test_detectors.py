@@ -198,7 +198,7 @@ def test_unknown_class_and_unknown_graph(tmp_path):
     with pytest.raises(PosewrightError, match=r"is no locator and no detector that is known here.*logits \[1, 1000\]"):
         load_detector(path)
     (tmp_path / "broken.onnx").write_bytes(b"nothing")
-    with pytest.raises(PosewrightError, match="cannot be loaded"):
+    with pytest.raises(PosewrightError, match="is not an ONNX model file, or was cut short"):
         load_detector(tmp_path / "broken.onnx")
 
 

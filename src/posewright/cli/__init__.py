@@ -25,6 +25,7 @@ COMMANDS = {
     "train": "train a model on labelled pictures",
     "train-locator": "train a net that finds the objects in a picture",
     "evaluate": "measure a model, or any tool's COCO results, on labelled pictures",
+    "bench": "set models side by side: accuracy, time, size and memory of every file",
     "compare": "say which of two results is better, keypoint by keypoint, and how sure that is",
     "sigmas": "estimate OKS sigmas from pictures that several people labelled",
     "similarity": "say how alike two poses are, and what to change",
@@ -33,6 +34,8 @@ COMMANDS = {
     "export": "make the model file of a run, a checkpoint or a shipped name",
     "import": "make a run of weights that an older system trained",
     "predict": "run a model on pictures, videos, cameras and streams",
+    "serve": "answer requests for keypoints over HTTP",
+    "push": "put a model on the Hugging Face Hub, with its model card",
     "convert": "read labels in one format and write them in another",
     "pack": "cut a set's objects out into a few large files that load fast",
     "curves": "draw the training curves of one or several runs",
@@ -136,6 +139,8 @@ def _run(name: str, rest: list[str]) -> int:
         package = (error.name or "").split(".")[0]
         if package in ("torch", "lightning", "safetensors", "onnx", "onnxscript", "tensorboard", "yaml"):
             return _complain(f"'{name}' needs {package}, which is not installed. pip install 'posewright[train]'")
+        if package in ("fastapi", "starlette", "pydantic", "uvicorn", "h11", "prometheus_client", "python_multipart"):
+            return _complain(f"'{name}' needs {package}, which is not installed. pip install 'posewright[serve]'")
         raise
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from posewright.cli.measured import part_of_labels, thresholds_of, title_of
 from posewright.cli.reading import Reading
 from posewright.cli.running import Running
 from posewright.console import progress_bar
@@ -118,7 +119,7 @@ class Command:
         from posewright.reports.tables import print_table
         from posewright.training.parting import held_out
 
-        thresholds = _thresholds(self.thresholds)
+        thresholds = thresholds_of(self.thresholds)
         results = Path(self.model).suffix.lower() == ".json"
         self._check(results)
         folder = self.output or _folder(self.model)
@@ -164,7 +165,7 @@ class Command:
             measured,
             truth,
             predicted,
-            _title(self.model),
+            title_of(self.model),
             words,
             self._protocol(predicted, truth, model),
             calibrated.presence_now if calibrated else presence,
@@ -184,7 +185,7 @@ class Command:
             from posewright.files import write_text
 
             write_text(self.json, done.dumps())
-        print(f"{_title(self.model)} on {words}")
+        print(f"{title_of(self.model)} on {words}")
         print_table(done.rows(), f"PCK normalised by {measured.normaliser}.", strong=[-2, -1])
         if done.protocol:
             print_table(done.protocol.rows(), f"{done.protocol.to_json()['name']}; its rules are stated below.")
@@ -293,15 +294,9 @@ class Command:
 
     def _part(self, truth: Annotations) -> tuple[Annotations, str]:
         """The pictures to measure on, and which they are, in words."""
-        from posewright.training.parting import choose_split, held_out
+        from posewright.training.parting import held_out
 
-        truth, words = choose_split(truth, self.split, held_out(self.model, self.data))
-        if self.limit is not None and self.limit < len(truth.images):
-            import numpy as np
-
-            truth = truth.subset(np.linspace(0, len(truth.images) - 1, self.limit).round().astype(int))
-            words = f"{self.limit} pictures, spread evenly over {words}"
-        return truth, words
+        return part_of_labels(truth, self.split, held_out(self.model, self.data), self.limit)
 
     def _predict(self, model: Predictor, truth: Annotations, options: ReadOptions) -> tuple[Predicted, Annotations]:
         from posewright.metrics import run_model
@@ -346,33 +341,6 @@ class Command:
         return f"posewright train --data {self.data}, then posewright evaluate runs/last {self.data}"
 
 
-def _thresholds(text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise PosewrightError(f"thresholds '{text}' are not numbers", fix="Write them like 0.05,0.1,0.2") from None
-    if not all(0 < value < float("inf") for value in values):
-        raise PosewrightError(f"thresholds '{text}': each must be above 0")
-    return sorted(set(values))
-
-
-GENERIC = ("model", "best", "last")
-"""File names that say nothing; the folder's name stands for them."""
-
-
-def _title(model: str) -> str:
-    """What a report calls the model: a run's folder, a file's name, or the shipped name."""
-    from posewright.runtime.formats import ENDINGS
-
-    path = Path(model)
-    if path.is_dir() and path.suffix not in ENDINGS:
-        return path.resolve().name
-    name = path.stem if path.suffix in (*ENDINGS, ".safetensors", ".json") else path.name
-    return path.resolve().parent.name if path.is_file() and name in GENERIC else name
-
-
 def _folder(model: str) -> Path:
     path = Path(model)
-    return path / "evaluation" if path.is_dir() else Path("evaluation") / _title(model)
+    return path / "evaluation" if path.is_dir() else Path("evaluation") / title_of(model)

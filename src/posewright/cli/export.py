@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from posewright.cli.measured import size_on_disk
 from posewright.cli.reading import Reading
 from posewright.errors import PosewrightError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from posewright.export.pictures import Pictures
     from posewright.models.checkpoint import Checkpoint
 
-TargetName = Literal["onnx"]
+TargetName = Literal["onnx", "openvino", "litert", "mnn", "torch", "coreml", "executorch", "savedmodel", "frozen"]
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,16 @@ class Command:
       posewright export runs/mine
       posewright export runs/mine --to onnx --precision int8 --data labels.json
       posewright export runs/mine/model.safetensors -o hand
+      posewright export hand --web site/
     """
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """A run's folder, a checkpoint (*.safetensors) or a shipped name."""
     to: TargetName = "onnx"
     """Format of the file."""
-    precision: Literal["fp32", "fp16", "int8"] = "fp32"
-    """What the weights are stored in. int8 is a quarter of the size; it has to see training pictures to be made."""
+    precision: Literal["fp32", "fp16", "int8", "int8-dynamic"] = "fp32"
+    """What the weights are stored in. int8 is a quarter of the size; it has to see training pictures to be made. int8-dynamic,
+    for litert, sees none: the weights are int8, and what is computed is rounded anew for each picture."""
     outputs: Literal["all", "keypoints", "heatmaps"] = "all"
     """What the file returns: everything; everything but the heat maps; or the heat maps alone, for accelerators that cannot
     decode them."""
@@ -53,9 +56,18 @@ class Command:
     max_loss: float | None = None
     """Points of PCK that the file may lose against the net: 0.5 for fp16 and 1 for int8 unless given. Beyond that nothing is
     kept."""
+    web: Path | None = None
+    """Instead of a model file, write a folder with a web page that runs one, for any server: MODEL is an ONNX model file, a
+    run's folder or a shipped name. onnxruntime-web is fetched once, through npm."""
+    web_runtime: Annotated[Path | None, tyro.conf.arg(metavar="FILE.tgz")] = None
+    """For --web on a machine without npm or network: onnxruntime-web's package, as npm pack writes it elsewhere."""
     reading: tyro.conf.OmitArgPrefixes[Reading] = field(default_factory=Reading)
 
     def run(self) -> int:
+        if self.web is not None:
+            return self._page(self.web)
+        if self.web_runtime is not None:
+            raise PosewrightError("--web-runtime is for --web FOLDER, which is not given")
         from posewright.console import status
         from posewright.export.exporting import default_path, export, with_ending
         from posewright.export.targets import get_target
@@ -82,17 +94,33 @@ class Command:
                 self.outputs,
                 flip=self.flip,
                 batch=self.batch,
-                calibration=None if pictures is None else pictures.calibration,
+                calibration=None if pictures is None else pictures.train,
                 check=None if pictures is None else pictures.check,
                 bounds=self._bounds(),
             )
-        print(f"{path}: {_size(path) / 1e6:.1f} MB, {self.precision}.")
+        print(f"{path}: {size_on_disk(path) / 1e6:.1f} MB, {self.precision}.")
         if report is None:
-            print(f"It was not run: {_engines(target.format.engines)} is not installed here.")
+            wants = " or ".join(target.format.engines)
+            print("It was not run: " + (f"{wants} is not installed here." if wants else "only other devices run such files."))
             return 0
-        print(report.sentence())
+        for line in (report.sentence(), *report.notes):
+            print(line)
         trust = " --trust" if target.format.native else ""
         print(f"Next: posewright predict {path}{trust} PICTURES -o out")
+        return 0
+
+    def _page(self, folder: Path) -> int:
+        from posewright.runtime.names import find_model
+        from posewright.web.site import write_site
+
+        if self != Command(self.model, web=self.web, web_runtime=self.web_runtime):
+            fix = "Write the file first, and then the page: posewright export FILE.onnx --web FOLDER"
+            raise PosewrightError("--web takes a model file as it is; the other options are about writing one", fix=fix)
+        site = write_site(find_model(self.model), folder, runtime=self.web_runtime)
+        print(f"{site.folder}: the page of '{site.name}', {site.files} files, {site.size / 1e6:.1f} MB.")
+        print(f"Who can open it can also take the model. {site.terms or 'Its terms are not stated.'}")
+        print("A double click does not do: browsers give cameras only to http://localhost and https.")
+        print(f"Next: {site.serving}, and open http://localhost:8000")
         return 0
 
     def _check(self) -> None:
@@ -138,13 +166,3 @@ class Command:
         )
         print(f"Next: posewright predict MODEL PICTURES --locator {target} -o out")
         return 0
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file, or of all files of a folder."""
-    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
-    return sum(p.stat().st_size for p in files)
-
-
-def _engines(names: tuple[str, ...]) -> str:
-    return " or ".join(names)

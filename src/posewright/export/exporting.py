@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from posewright.files import whole_file, whole_folder
 from posewright.models.checkpoint import Checkpoint
 from posewright.runtime.engines import ENGINES, open_engine
 
+AIM = 0.005
+"""Share of right keypoints that int8 may lose before layers are left in a higher precision."""
+
 
 def export(
     checkpoint: Checkpoint,
@@ -28,7 +32,7 @@ def export(
     *,
     flip: bool = False,
     batch: int | None = None,
-    calibration: NDArray[np.uint8] | None = None,
+    calibration: CheckSet | NDArray[np.uint8] | None = None,
     check: CheckSet | None = None,
     bounds: Bounds | None = None,
 ) -> Parity | None:
@@ -42,7 +46,7 @@ def export(
         wanted: what the file returns.
         flip: average each crop with its mirror image inside the graph.
         batch: the one batch size of the file; any where None and the target allows it, else 1.
-        calibration: ``uint8 [N, H, W, 3]`` crops of training pictures; int8 needs them.
+        calibration: crops of training pictures, with their labels where there are any; int8 needs them.
         check: what file and net are compared on; patterns unless given.
         bounds: how far they may be apart; those of the precision unless given.
 
@@ -53,25 +57,52 @@ def export(
         PosewrightError: where something is missing, or file and net are further apart than the bounds; nothing is kept then.
     """
     target = get_target(to, precision)
-    if precision == "int8" and calibration is None:
-        raise PosewrightError("int8 has to see training pictures to be written", fix="Give it some: --data LABELS")
+    if precision in target.seeing and calibration is None:
+        raise PosewrightError(
+            f"{precision} has to see training pictures to be written", fix="Give it some: --data LABELS"
+        )
     write = target.writer()
     if target.fixed_batch and batch is None:
         batch = 1
-    job = make_job(checkpoint, precision, wanted, flip=flip, calibration=calibration, batch=batch)
+    seen = CheckSet(calibration, "crops") if isinstance(calibration, np.ndarray) else calibration
+    if seen is not None:
+        _fits(seen, checkpoint)
+    bounds = bounds or BOUNDS[precision]
+    aim = AIM if bounds.loss is None else min(AIM, bounds.loss / 2)
+    job = make_job(checkpoint, precision, wanted, flip=flip, seen=seen, batch=batch, aim=aim)
     with _place(target, path) as temporary:
         write(job, temporary)
         engines = [name for name in target.format.engines if ENGINES[name].installed]
         if not engines:
             return None
-        engine = open_engine(temporary, "cpu", engine=engines[0], trust=True)
-        report = compare(job.net, engine.run, check or patterns(job.size))
+        check = check or patterns(job.size)
+        # What a file in fp32 holds shows only where the engine computes in fp32.
+        engine = open_engine(temporary, "cpu", engine=engines[0], trust=True, exact=precision == "fp32")
+        report = compare(job.net, engine.run, check)
         del engine
         try:
-            report.require(bounds or BOUNDS[precision], job.info.stride)
+            report.require(bounds, job.info.stride)
         except PosewrightError as error:
             raise PosewrightError(error.what, file=path, fix=_advice(precision)) from None
-    return report
+        if precision == "fp32":
+            engine = open_engine(temporary, "cpu", engine=engines[0], trust=True)
+            if engine.computes != "fp32":
+                words = compare(job.net, engine.run, check).sentence()
+                job.notes.append(
+                    f"{engine.name} computes it in {engine.computes} here unless it is loaded with exact: {words}"
+                )
+            del engine
+    return replace(report, notes=tuple(job.notes))
+
+
+def _fits(seen: CheckSet, checkpoint: Checkpoint) -> None:
+    width, height = checkpoint.rule.size
+    shape = seen.crops.shape
+    if seen.crops.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or not len(seen.crops):
+        raise PosewrightError(f"calibration crops are uint8 [N, H, W, 3], not {seen.crops.dtype} {list(shape)}")
+    if shape[1:3] != (height, width):
+        what = f"calibration crops are {shape[2]} x {shape[1]}, the model takes {width} x {height}"
+        raise PosewrightError(what, fix="Cut them out by the model's crop rule")
 
 
 def _advice(precision: str) -> str | None:

@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from posewright.console import hushed
 from posewright.export.job import Job
+from posewright.export.parity import Run, loss_on
 from posewright.runtime.entries import ENTRY
 from posewright.runtime.modelfile import INPUT, ModelInfo
 
@@ -24,7 +27,37 @@ NOISY = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")
 
 def write(job: Job, path: Path) -> None:
     """Write the model file of a job."""
-    path.write_bytes(graph_of(job.net, job.size, job.outputs, job.info, job.batch).SerializeToString())
+    model = job.graph
+    if job.precision == "fp16":
+        from posewright.export.half import halved
+
+        model = halved(model)
+    elif job.precision == "int8":
+        from posewright.export.quantize import quantised
+
+        assert job.seen is not None
+        loss = loss_on(job.net, job.seen)
+        found = quantised(model, job.seen.crops, lambda graph: loss(running(graph)), job.aim)
+        model = found.model
+        job.notes.append(found.sentence())
+    describe(model, job.info)
+    path.write_bytes(model.SerializeToString())
+
+
+def running(model: onnx.ModelProto) -> Run:
+    """Runs a graph that lies in no file, as an engine would."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised as well
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    size = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value  # 0 where any
+
+    def run(crops: NDArray[np.uint8], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+        filled = np.resize(crops, (size, *crops.shape[1:])) if size > len(crops) else crops
+        return [array[: len(crops)] for array in session.run(list(outputs), {INPUT: filled})]
+
+    return run
 
 
 def graph_of(

@@ -34,12 +34,12 @@ class Pictures:
     """What an export sees.
 
     Attributes:
-        calibration: ``uint8 [N, H, W, 3]``, crops of the part that the model was trained on where that is known.
+        train: crops of the part that the model was trained on where that is known, with their labels.
         check: other crops, with their labels.
         words: where they come from.
     """
 
-    calibration: NDArray[np.uint8]
+    train: CheckSet
     check: CheckSet
     words: str
 
@@ -67,13 +67,13 @@ def labelled_pictures(
     if not {"train", "val"} <= labels.splits:
         labels = held(labels) if held is not None else labels.with_validation(0.5, seed)
     train, val = labels.of_split("train"), labels.of_split("val")
-    calibration, _ = crops_of(train, rule, various(train, calibrate))
     usable = _usable(val)
     chosen = usable[np.unique(np.linspace(0, len(usable) - 1, min(check, len(usable))).round().astype(int))]
-    crops, points = crops_of(val, rule, chosen)
     name = Path(labels.source).name or "the labels"
-    words = f"{len(calibration)} objects of {name} to calibrate on, {len(crops)} others to check"
-    return Pictures(calibration, _check_set(crops, points, val, rule, chosen, f"objects of {name}"), words)
+    seen = _check_set(train, rule, various(train, calibrate), f"objects of {name}")
+    held_back = _check_set(val, rule, chosen, f"objects of {name}")
+    words = f"{len(seen.crops)} objects of {name} to calibrate on, {len(held_back.crops)} others to check"
+    return Pictures(seen, held_back, words)
 
 
 def synthetic_hands(rule: CropRule, *, calibrate: int = CALIBRATE, check: int = CHECK) -> Pictures:
@@ -88,12 +88,14 @@ def synthetic_hands(rule: CropRule, *, calibrate: int = CALIBRATE, check: int = 
         crops.append(warp(sample.image, similarity, rule))
         points.append(np.column_stack([similarity.apply(sample.keypoints[0, :, :2]), sample.keypoints[0, :, 2]]))
         boxes.append(_box_in_crop(sample.box, similarity))
-    truth = np.stack(points)
-    check_set = _with_lengths(
-        np.stack(crops[calibrate:]), truth[calibrate:], HAND_21, np.array(boxes[calibrate:]), None, "synthetic hands"
-    )
+    arrays = (np.stack(crops), np.stack(points), np.array(boxes))
+
+    def part(which: slice) -> CheckSet:
+        some, truth, around = (array[which] for array in arrays)
+        return _with_lengths(some, truth, HAND_21, around, None, "synthetic hands")
+
     words = f"{calibrate} synthetic hands to calibrate on, {check} others to check"
-    return Pictures(np.stack(crops[:calibrate]), check_set, words)
+    return Pictures(part(slice(calibrate)), part(slice(calibrate, None)), words)
 
 
 def pictures_for(checkpoint: Checkpoint, source: Path | None) -> Pictures | None:
@@ -171,9 +173,8 @@ def _box_in_crop(box: Array, similarity: Similarity) -> Array:
     return np.concatenate([corners.min(0), corners.max(0)])
 
 
-def _check_set(
-    crops: NDArray[np.uint8], points: Array, labels: Annotations, rule: CropRule, chosen: NDArray[np.int64], words: str
-) -> CheckSet:
+def _check_set(labels: Annotations, rule: CropRule, chosen: NDArray[np.int64], words: str) -> CheckSet:
+    crops, points = crops_of(labels, rule, chosen)
     maps = [rule.similarity(labels.boxes[i]) for i in chosen]
     boxes = np.array([_box_in_crop(labels.boxes[i], m) for i, m in zip(chosen, maps, strict=True)])
     scale = np.array([m.scale for m in maps])

@@ -31,6 +31,7 @@ class Target:
         packages: imports that writing it needs.
         install: what to install to have them.
         fixed_batch: its files take one batch size only.
+        seeing: precisions that have to see training pictures to be written.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Target:
     packages: tuple[str, ...] = ()
     install: str = ""
     fixed_batch: bool = False
+    seeing: tuple[str, ...] = ("int8",)
 
     @property
     def format(self) -> Format:
@@ -75,7 +77,37 @@ def _there(package: str) -> bool:
         return False
 
 
-TARGETS = {t.name: t for t in (Target("onnx", "onnx", ("fp32",), "onnxruntime everywhere, and the web"),)}
+TRAIN = "pip install 'posewright[train]'"
+OPENVINO = "pip install 'posewright[openvino]'"
+LITERT = "pip install 'posewright[train,litert]', then pip install --no-deps -r requirements-litert.txt (docs/model-files.md)"
+MNN = "pip install 'posewright[mnn]'"
+COREML = "pip install coremltools"
+TF_PACKAGES = ("tensorflow", "onnx2tf")
+TENSORFLOW = "Make an environment of its own for it: make tensorflow"
+EXECUTORCH = "pip install executorch"
+
+TARGETS = {
+    t.name: t
+    for t in (
+        Target("onnx", "onnx", ("fp32", "fp16", "int8"), "onnxruntime everywhere, and the web"),
+        Target("openvino", "openvino", ("fp32", "fp16", "int8"), "Intel's processors and GPUs", ("openvino",), OPENVINO),
+        Target(
+            "litert",
+            "litert",
+            ("fp32", "fp16", "int8", "int8-dynamic"),
+            "phones and boards, as TensorFlow Lite",
+            ("litert_torch",),
+            LITERT,
+            fixed_batch=True,
+        ),
+        Target("mnn", "mnn", ("fp32", "fp16", "int8"), "phones and boards, small", ("MNN",), MNN, seeing=()),
+        Target("torch", "torch_package", ("fp32",), "programs that have torch, on this kind of machine", ("torch",), TRAIN),
+        Target("coreml", "coreml", ("fp32", "fp16"), "Apple's devices", ("coremltools",), COREML, fixed_batch=True),
+        Target("executorch", "executorch", ("fp32",), "phones and boards", ("executorch",), EXECUTORCH, fixed_batch=True),
+        Target("savedmodel", "savedmodel", ("fp32",), "TensorFlow", TF_PACKAGES, TENSORFLOW, fixed_batch=True),
+        Target("frozen", "frozen", ("fp32",), "older TensorFlow programs", TF_PACKAGES, TENSORFLOW, fixed_batch=True),
+    )
+}
 """All targets by name."""
 
 

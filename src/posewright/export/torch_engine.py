@@ -19,6 +19,8 @@ from posewright.runtime.predictor import Predictor
 class TorchEngine:
     """Runs a checkpoint's own net in float32; to a :class:`Predictor` what an ``OnnxEngine`` is."""
 
+    name = "torch"
+
     def __init__(self, checkpoint: Checkpoint, path: Path, device: str = "auto") -> None:
         self.device = choose_device(device)
         self.path = path

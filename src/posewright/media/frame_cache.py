@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
-import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -21,10 +19,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from posewright.cache import cache_folder
 from posewright.errors import PosewrightError
 from posewright.media.pictures import read_picture, write_picture
 
-FOLDER, SIZE = "POSEWRIGHT_CACHE", "POSEWRIGHT_CACHE_GB"
+SIZE = "POSEWRIGHT_CACHE_GB"
 _USUAL_GB = 4.0
 _FULL = 0.9
 """Old frames are removed until this share of the limit is left."""
@@ -129,7 +128,7 @@ def frame_cache() -> FrameCache:
     """This process's cache, in the folder that all processes share."""
     global _cache
     with _cache_lock:
-        folder, limit = _place(), _limit()
+        folder, limit = cache_folder("frames"), _limit()
         if _cache is None or (_cache.folder, _cache.limit) != (folder, limit):
             _cache = FrameCache(folder, limit)
         return _cache
@@ -144,19 +143,3 @@ def _limit() -> int:
         raise PosewrightError(
             f"{SIZE} is '{text}', not a number of gigabytes", fix="Set it to 4, or 0 for no cache"
         ) from None
-
-
-def _place() -> Path:
-    named = os.environ.get(FOLDER)
-    if named:
-        return Path(named) / "frames"
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111  Path.home() raises where there is none
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    if not os.access(base if base.exists() else base.parent, os.W_OK):
-        base = Path(tempfile.gettempdir())
-    return base / "posewright" / "frames"

@@ -49,6 +49,12 @@ def is_upright(data: bytes) -> bool:
     return known and found is not None and found[1] == 1
 
 
+def stored_size(file: BinaryIO) -> tuple[bool, tuple[int, int] | None]:
+    """Whether a file is JPEG or PNG, and then the (width, height) it is stored with; None where it ends before them."""
+    known, found = _stored(file)
+    return known, None if found is None else found[0]
+
+
 def _stored(file: BinaryIO) -> tuple[bool, tuple[tuple[int, int], int] | None]:
     """Whether a file is JPEG or PNG, and then its stored size and its orientation; None where it ends before them."""
     magic = file.read(8)

@@ -26,7 +26,8 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".
 """What a picture file's name ends with, in lower case, where a folder is searched for pictures."""
 
 if "OPENCV_LOG_LEVEL" not in os.environ:
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # our own error says it in one line
+    # Our own error says it in one line. OpenCV 5 has the function elsewhere than 4.
+    (cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel)(0)
 _quiet = QuietDecoders()
 
 
@@ -202,9 +203,18 @@ def _over_white(rgba: Picture, multiplied: bool) -> Picture:
     alpha = rgba[..., 3:]
     if (alpha == 255).all():
         return np.ascontiguousarray(rgba[..., :3])
-    opaque = rgba[..., :3].astype(np.uint32) * (255 if multiplied else alpha)
-    blend = opaque + 255 * (255 - alpha.astype(np.uint32))
-    return np.minimum((blend + 127) // 255, 255).astype(np.uint8)
+    blended = np.empty((*rgba.shape[:2], 3), np.uint8)
+    rows = max(1, _BLOCK // max(rgba.shape[1], 1))  # a few at a time: the blend takes ten times a picture's memory
+    for start in range(0, len(rgba), rows):
+        part, opacity = rgba[start : start + rows, :, :3], alpha[start : start + rows].astype(np.uint32)
+        opaque = part.astype(np.uint32) * (255 if multiplied else opacity)
+        blend = opaque + 255 * (255 - opacity)
+        blended[start : start + rows] = np.minimum((blend + 127) // 255, 255)
+    return blended
+
+
+_BLOCK = 1 << 18
+"""Pixels that are laid over white at a time."""
 
 
 def _orientation(data: bytes, kind: str) -> int:

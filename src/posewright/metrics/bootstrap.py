@@ -13,7 +13,7 @@ class PckDifference:
     """What :func:`paired_bootstrap` found.
 
     Attributes:
-        a, b: PCK of either side, over all its runs.
+        a, b: PCK (or mean distance) of either side, over all its runs.
         difference: b - a.
         low, high: the interval that holds the middle ``level`` of the resampled differences.
         level: such as 0.95.
@@ -41,13 +41,13 @@ def paired_bootstrap(
     a: ArrayLike,
     b: ArrayLike,
     picture: ArrayLike,
-    threshold: float,
+    threshold: float | None,
     *,
     resamples: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
 ) -> PckDifference:
-    """The difference in PCK between two models on the same pictures, with its uncertainty.
+    """The difference in PCK, or in mean distance, between two models on the same pictures, with its uncertainty.
 
     Whole pictures are drawn with replacement, the same for both sides, since keypoints on one picture stand or fall
     together (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993: percentile interval). Where a side has several
@@ -57,7 +57,7 @@ def paired_bootstrap(
         a, b: ``[N, K]`` normalised distances (:attr:`posewright.metrics.Evaluation.normalised`), or ``[R, N, K]`` of R runs;
             NaN where a keypoint does not count, in both sides alike.
         picture: ``[N]``, which picture each object is on.
-        threshold: of PCK.
+        threshold: of PCK; the mean distance itself is compared where None.
 
     Raises:
         ValueError: where the two sides do not count the same keypoints, or none counts.
@@ -72,7 +72,8 @@ def paired_bootstrap(
     _, place = np.unique(np.asarray(picture), return_inverse=True)
     n = np.bincount(place, counts.sum(1))
     with np.errstate(invalid="ignore"):
-        hits = [np.bincount(place, (side <= threshold).mean(0).sum(1), len(n)) for side in sides]
+        values = [np.where(counts, side if threshold is None else side <= threshold, 0) for side in sides]
+    hits = [np.bincount(place, value.mean(0).sum(1), len(n)) for value in values]
     used = n > 0
     n, (hits_a, hits_b) = n[used], (h[used] for h in hits)
     rng = np.random.default_rng(seed)

@@ -143,7 +143,8 @@ def _top_of_parabola(profile: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
     det = s0 * (s2 * s4 - s3 * s3) - s1 * m1 + s2 * m2
     b = s0 * (t1 * s4 - t2 * s3) - t0 * m1 + s2 * (s1 * t2 - s2 * t1)
     c = s0 * (s2 * t2 - s3 * t1) - s1 * (s1 * t2 - s2 * t1) + t0 * m2
-    has_top = (c < -1e-6 * det) & (det > 0)
+    # Both held against 0: MNN 3.6 compares a number with a product wrongly.
+    has_top = (c + 1e-6 * det < 0) & (det > 0)
     safe = torch.where(has_top, c, -torch.ones_like(c))
     shift = torch.where(has_top, -b / (2 * safe), torch.zeros_like(b)).clamp(-1.0, 1.0)
     curve = torch.where(has_top, c / torch.where(det > 0, det, torch.ones_like(det)), torch.zeros_like(c))

@@ -163,6 +163,41 @@ def likeness_over_time(times: ArrayLike, oks: ArrayLike, told: ArrayLike, path: 
     return _save(figure, path)
 
 
+def accuracy_by_latency(
+    points: Sequence[tuple[str, float, float]], path: str | Path, *, figure: str, lower: bool = False
+) -> Path:
+    """Draw models by how long they take and how good they are; return the path.
+
+    Args:
+        points: name, milliseconds a picture, and figure of each; NaN where none was measured.
+        figure: names the axis.
+        lower: the figure is better where it is lower; it is drawn with the better at the top all the same.
+    """
+    drawn = [point for point in points if math.isfinite(point[2])]
+    if not drawn:
+        raise PosewrightError("no model has a figure to draw")
+    figure_ = _figure(6.8, 4.6)
+    axes = figure_.add_subplot()
+    for i, (name, milliseconds, value) in enumerate(drawn):
+        colour = COLOURS[i % len(COLOURS)]
+        axes.plot(milliseconds, value, "o", color=colour, ms=8, label=f"{name}  ({milliseconds:.1f} ms, {value:.4g})")
+    values = [value for *_, value in drawn]
+    room = max(0.25 * (max(values) - min(values)), 0.005 * max(map(abs, values)), 1e-6)
+    axes.set_ylim(min(values) - room, max(values) + room)
+    slowest, fastest = max(point[1] for point in drawn), min(point[1] for point in drawn)
+    if fastest > 0 and slowest > 8 * fastest:
+        axes.set_xscale("log")
+        axes.set_xlim(fastest / 1.5, slowest * 1.5)
+    else:
+        axes.set_xlim(0, 1.15 * slowest)
+    if lower:
+        axes.invert_yaxis()
+    _dress(axes, f"{figure} by time: the better, the higher; the faster, the further left", "ms a picture (net, batch of 1)")
+    axes.set_ylabel(figure)
+    figure_.legend(loc="outside lower center", ncols=1 if len(drawn) < 4 else 2, frameon=False, fontsize=9)
+    return _save(figure_, path)
+
+
 def _figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 

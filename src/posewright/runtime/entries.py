@@ -22,7 +22,7 @@ ENTRY = "posewright"
 """Key of the metadata entry."""
 NAME = "posewright.json"
 """Name of the entry where it is a file."""
-LARGEST = 16 * 2**20
+LARGEST = 2**20
 """Bytes that no entry reaches."""
 AGAIN = "Copy or export the model file again"
 
@@ -67,11 +67,11 @@ def attached_entry(path: Path) -> str | None:
     return None
 
 
-def attach_entry(path: Path, text: str) -> None:
-    """Put an entry into a file that is a zip archive, or behind the end of any other."""
+def attach_entry(path: Path, text: str, folder: str = "") -> None:
+    """Put an entry into a file that is a zip archive (into this folder of it), or behind the end of any other."""
     with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
         # A fixed date: the same model makes the same file.
-        archive.writestr(zipfile.ZipInfo(NAME, (1980, 1, 1, 0, 0, 0)), text)
+        archive.writestr(zipfile.ZipInfo(f"{folder}{NAME}", (1980, 1, 1, 0, 0, 0)), text)
 
 
 PB_FIELD = 20001
@@ -127,7 +127,11 @@ def _metadata(file: BinaryIO, path: Path) -> dict[str, str]:
         seen.add(number)
         if wire == 2:
             if number == _METADATA:
+                if length > LARGEST:
+                    raise PosewrightError("has a metadata entry of an impossible size", file=path)
                 pair = dict(_strings(file.read(length)))
+                if pair.get(1, "") == ENTRY and ENTRY in entries:  # engines differ in which of them they read
+                    raise PosewrightError("has two descriptions", file=path, fix=AGAIN)
                 entries[pair.get(1, "")] = pair.get(2, "")
             file.seek(end)
     if _GRAPH not in seen:

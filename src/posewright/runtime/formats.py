@@ -18,7 +18,8 @@ class Format:
         name: as in ``posewright export --to``.
         ending: of the file's or folder's name.
         article: what a sentence calls such a file.
-        engines: names of the engines that run it, the preferred one first; see :mod:`posewright.runtime.engines`.
+        engines: names of the engines that run it, the preferred one first; see :mod:`posewright.runtime.engines`. None of
+            what only other devices run.
         entry: reads posewright's entry, None where there is none.
         folder: the model is a folder of parts.
         magic: what the file holds, at which byte; None where it begins with nothing of its own.
@@ -41,7 +42,7 @@ FORMATS = {
         Format("onnx", ".onnx", "an ONNX file", ("onnxruntime", "openvino"), onnx_entry),
         Format("openvino", ".openvino", "an OpenVINO folder", ("openvino",), folder_entry, folder=True),
         Format("litert", ".tflite", "a LiteRT file", ("litert",), attached_entry, magic=(4, b"TFL3")),
-        Format("coreml", ".mlpackage", "a Core ML package", ("coreml",), folder_entry, folder=True),
+        Format("coreml", ".mlpackage", "a Core ML package", (), folder_entry, folder=True),
         Format("torch", ".pt2", "a torch package", ("aoti",), attached_entry, magic=(0, b"PK"), native=True),
         Format("savedmodel", ".savedmodel", "a SavedModel", ("savedmodel",), folder_entry, folder=True, native=True),
         Format("frozen", ".pb", "a frozen TensorFlow graph", ("frozen",), pb_entry, native=True),

@@ -70,6 +70,56 @@ def read_graph(path: str | Path) -> Graph:
         raise PosewrightError("is not an ONNX model file, or was cut short", file=path) from None
 
 
+# Where messages that may hold a tensor lie within one another: kind -> {field number: kind}.
+_HOLDS = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+}
+_EXTERNAL_DATA, _DATA_LOCATION = 13, 14
+_DEEPEST = 64
+"""Graphs within graphs; no net of ours has any."""
+
+
+def refuse_references(path: str | Path) -> None:
+    """Raise a PosewrightError where an ONNX file says that values of its tensors lie in another file.
+
+    Model files are self-contained. Whoever follows such a reference reads a file that the maker of the model has chosen, so
+    that this is looked for before any engine opens the file, and the other file is not even looked for.
+
+    Raises:
+        PosewrightError: where there is a reference, or the file cannot be read or is no whole ONNX file.
+    """
+    path = Path(path)
+    try:
+        found = _refers(memoryview(path.read_bytes()), "model", 0)
+    except OSError as error:
+        raise PosewrightError(error.strerror or "cannot be read", file=path) from None
+    except (ValueError, IndexError):
+        raise PosewrightError("is not an ONNX model file, or was cut short", file=path) from None
+    if found:
+        what = "refers to another file for its weights; model files hold all of them"
+        raise PosewrightError(what, file=path, fix="Export it in one file")
+
+
+def _refers(message: memoryview, kind: str, depth: int) -> bool:
+    """Whether a tensor anywhere within a message lies in another file."""
+    if depth > _DEEPEST:
+        raise ValueError("graphs within graphs without an end")
+    if kind == "tensor":
+        return any(n == _EXTERNAL_DATA or (n == _DATA_LOCATION and value != 0) for n, value in fields(message))
+    within = _HOLDS[kind]
+    return any(
+        _refers(value, within[number], depth + 1)
+        for number, value in fields(message)
+        if number in within and isinstance(value, memoryview)
+    )
+
+
 def _graph(data: memoryview) -> Graph:
     operators: Counter[str] = Counter()
     ends: dict[int, dict[str, str]] = {_INPUT: {}, _OUTPUT: {}}
@@ -81,8 +131,9 @@ def _graph(data: memoryview) -> Graph:
             producer[number] = bytes(value).decode()
         elif number == _OPSET and isinstance(value, memoryview):
             entry = dict(fields(value))
-            if not bytes(entry.get(1, b"")):  # type: ignore[arg-type]
-                opset = int(entry.get(2, 0))  # type: ignore[call-overload]
+            version = entry.get(2, 0)
+            if not entry.get(1) and isinstance(version, int):
+                opset = version
         elif number == _GRAPH and isinstance(value, memoryview):
             graphs += 1
             for part, body in fields(value):

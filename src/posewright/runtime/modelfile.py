@@ -7,6 +7,7 @@ A model file takes ``image``, ``uint8 [B, H, W, 3]`` RGB crops made by its crop 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,10 @@ KINDS = {
 }
 """What a model may be for, and the outputs that such a model file may have."""
 INPUT = "image"
+LARGEST_SIDE = 8192
+"""Pixels that neither side of an input exceeds."""
+MOST_KEYPOINTS = 10_000
+"""No skeleton has more."""
 
 OUTPUTS = {
     "keypoints": "float32 [B, K, 3]: x, y in crop pixels, (0, 0) at the first pixel's centre, and score",
@@ -100,6 +105,11 @@ class ModelInfo:
             raise PosewrightError("a model file needs keypoints or heatmaps among its outputs")
         if not 0 <= self.threshold <= 1:
             raise PosewrightError(f"threshold must lie in 0..1, not {self.threshold}")
+        if max(self.crop.size) > LARGEST_SIDE:
+            what = f"an input of {self.size_text} is beyond the {LARGEST_SIDE} pixels a side that are run"
+            raise PosewrightError(what)
+        if not 1e-3 <= self.crop.margin <= 1e3:
+            raise PosewrightError(f"a margin of {self.crop.margin:g} boxes makes no crop")
         if self.stride < 1 or any(side % self.stride for side in self.crop.size):
             raise PosewrightError(f"stride {self.stride} does not divide the input size {self.size_text}")
         if self.covariance_tail is not None and not self.covariance_tail > 0:
@@ -161,8 +171,9 @@ class ModelInfo:
             PosewrightError: where it is no such entry, or written by rules that this version does not know.
         """
         try:
-            d = json.loads(text)
-        except ValueError:
+            d = json.loads(text, parse_constant=_refuse)
+            _check_numbers(d)
+        except (ValueError, RecursionError):
             raise PosewrightError("its posewright entry is not JSON", file=file, fix=_EXPORT) from None
         if not isinstance(d, dict):
             raise PosewrightError("its posewright entry is not a JSON object", file=file, fix=_EXPORT)
@@ -178,6 +189,7 @@ class ModelInfo:
         if missing:
             raise PosewrightError(f"its posewright entry lacks '{missing[0]}'", file=file, fix=_EXPORT)
         try:
+            _check_lists(d)
             skeleton = Skeleton.from_dict(d["skeleton"])
             curve = d.get("score_curve")
             info = cls(
@@ -204,12 +216,41 @@ class ModelInfo:
             stated = (d["input_size"]["width"], d["input_size"]["height"])
         except PosewrightError as error:
             raise PosewrightError(error.what, file=file, fix=error.fix or _EXPORT) from None
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             what = f"its posewright entry makes no sense: {type(error).__name__}: {error}"
             raise PosewrightError(what, file=file, fix=_EXPORT) from None
         if stated != info.crop.size:
             raise PosewrightError(f"its input size {stated} is not its crop's {info.crop.size}", file=file, fix=_EXPORT)
         return info
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _check_numbers(value: Any) -> None:
+    """ValueError where a number is beyond floating point, such as 1e999, which JSON allows."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
+        elif isinstance(each, float) and not math.isfinite(each):
+            raise ValueError("a number without an end")
+
+
+def _check_lists(d: Mapping[str, Any]) -> None:
+    """TypeError where something else stands in the place of a list; a text would pass for one of letters."""
+    for name, value in (("outputs", d["outputs"]), ("training_data", d["training_data"])):
+        if not isinstance(value, list):
+            raise TypeError(f"{name} is no list")
+    names = d["skeleton"].get("keypoints", []) if isinstance(d["skeleton"], dict) else []
+    if not isinstance(names, list):
+        raise TypeError("keypoints is no list")
+    if len(names) > MOST_KEYPOINTS:
+        raise ValueError(f"{len(names)} keypoints")
 
 
 def _pair(values: Any) -> tuple[float, float]:

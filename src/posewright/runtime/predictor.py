@@ -75,6 +75,8 @@ class Predictor:
         info: what the model file says about itself.
         skeleton: the K keypoints it finds.
         device: what it runs on.
+        engine: name of what runs it, one of :data:`posewright.runtime.engines.ENGINES`, or "torch".
+        computes: what its engine computes in: "fp32", or "bf16" or "fp16" where that is faster and ``exact`` not asked for.
         prepare: what each crop, ``uint8 [H, W, 3]`` RGB, goes through before the net sees it; nothing where None.
         spent: seconds since it was made, by part: "crop", cutting crops out, and "net", running the net on them.
     """
@@ -84,10 +86,17 @@ class Predictor:
         self.info: ModelInfo = engine.info
         self.skeleton: Skeleton = engine.info.skeleton
         self.device: str = engine.device
+        self.engine: str = getattr(engine, "name", "")
+        self.computes: str = getattr(engine, "computes", "fp32")
         self.prepare: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
         self.spent = {"crop": 0.0, "net": 0.0}
         self._mirror = np.array(self.skeleton.flip_order())
         self._extras = [name for name in ("presence", "covariance", "visibility") if name in self.info.outputs]
+
+    @property
+    def path(self) -> Path:
+        """The model file, or the checkpoint."""
+        return self._engine.path
 
     def __repr__(self) -> str:
         what = f"{len(self.skeleton)} keypoints of '{self.skeleton.name}' at {self.info.size_text}"
@@ -334,6 +343,7 @@ def load(
     *,
     engine: str | None = None,
     trust: bool = False,
+    exact: bool = False,
     warm_up: int = 0,
 ) -> Predictor:
     """Load a model to run.
@@ -341,11 +351,14 @@ def load(
     Args:
         model: a model file of any format, a run folder that holds one, or the name of a shipped model.
         device: what the engine runs on. With onnxruntime "auto" (CUDA where it works, else the processor), "cpu", "cuda",
-            "tensorrt", "coreml" or "directml".
+            "tensorrt", "coreml" or "directml"; with OpenVINO "auto" (a GPU where it has one, else the processor), "cpu", "gpu"
+            or "npu"; the others know "cpu".
         threads: processor threads for one call; the engine's own choice where None.
         engine: one of :data:`posewright.runtime.engines.ENGINES`; the first that runs such files and is installed where
             None.
         trust: load files that bring native code with them, which runs when they are loaded.
+        exact: compute in single precision, where the engine would take a lower one for speed: OpenVINO does on processors
+            that have bfloat16.
         warm_up: how often to run it on an empty picture before it is handed out, so that the first real one is no slower
             than the others.
 
@@ -354,7 +367,7 @@ def load(
     """
     from posewright.runtime.names import find_model
 
-    predictor = Predictor(open_engine(find_model(model), device, threads, engine=engine, trust=trust))
+    predictor = Predictor(open_engine(find_model(model), device, threads, engine=engine, trust=trust, exact=exact))
     predictor.warm_up(warm_up)
     return predictor
 

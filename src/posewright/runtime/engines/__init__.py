@@ -10,6 +10,7 @@ from pathlib import Path
 from posewright.errors import PosewrightError, did_you_mean
 from posewright.runtime.engines.base import Engine
 from posewright.runtime.formats import Format, locate
+from posewright.runtime.modelfile import read_info, require_kind
 
 __all__ = ["ENGINES", "Engine", "open_engine"]
 
@@ -39,9 +40,9 @@ class EngineKind:
         except ModuleNotFoundError:
             return False
 
-    def open(self, path: Path, device: str, threads: int | None, kind: str) -> Engine:
+    def open(self, path: Path, device: str, threads: int | None, kind: str, exact: bool = False) -> Engine:
         module = importlib.import_module(f"posewright.runtime.engines.{self.module}")
-        engine: Engine = getattr(module, self.type)(path, device, threads, kind=kind)
+        engine: Engine = getattr(module, self.type)(path, device, threads, kind=kind, exact=exact)
         return engine
 
 
@@ -51,13 +52,12 @@ ENGINES = {
         EngineKind("onnxruntime", "onnx", "OnnxEngine", "onnxruntime", "pip install onnxruntime"),
         EngineKind("openvino", "openvino", "OpenVinoEngine", "openvino", "pip install 'posewright[openvino]'"),
         EngineKind("litert", "litert", "LiteRtEngine", "ai_edge_litert", "pip install 'posewright[litert]'"),
-        EngineKind("coreml", "coreml", "CoreMlEngine", "coremltools", "pip install 'posewright[coreml]'"),
         EngineKind("aoti", "aoti", "AotiEngine", "torch", "pip install 'posewright[train]'"),
         EngineKind("savedmodel", "tensorflow", "SavedModelEngine", "tensorflow", "pip install tensorflow-cpu"),
         EngineKind("frozen", "tensorflow", "FrozenEngine", "tensorflow", "pip install tensorflow-cpu"),
         EngineKind("mnn", "mnn", "MnnEngine", "MNN", "pip install 'posewright[mnn]'"),
         EngineKind(
-            "executorch", "executorch", "ExecuTorchEngine", "executorch", "pip install 'posewright[executorch]'"
+            "executorch", "executorch", "ExecuTorchEngine", "executorch", "pip install executorch"
         ),
     )
 }
@@ -72,6 +72,7 @@ def open_engine(
     engine: str | None = None,
     trust: bool = False,
     kind: str = "keypoints",
+    exact: bool = False,
 ) -> Engine:
     """Load a model file with the engine for it.
 
@@ -82,16 +83,18 @@ def open_engine(
         engine: one of :data:`ENGINES`; the first that runs such files and is installed where None.
         trust: load files that bring code of their own.
         kind: what the model has to be for.
+        exact: compute in single precision, where the engine would take a lower one for speed.
 
     Raises:
         PosewrightError: where the file cannot be used, is not trusted, or no engine for it is installed.
     """
     form, path = locate(path)
+    require_kind(read_info(path), kind, path)  # of a file that is no model, that is what to say, not what to install
     chosen = _choose(form, path, engine)
     if form.native and not trust:
         what = f"is {form.article}: loading it runs code that came with it"
         raise PosewrightError(what, file=path, fix="If you know who made it, load it with --trust (trust=True)")
-    return chosen.open(path, device, threads, kind)
+    return chosen.open(path, device, threads, kind, exact)
 
 
 def _choose(form: Format, path: Path, name: str | None) -> EngineKind:
@@ -101,6 +104,8 @@ def _choose(form: Format, path: Path, name: str | None) -> EngineKind:
         if name not in form.engines:
             fix = f"Take {' or '.join(form.engines)}, or leave the engine out"
             raise PosewrightError(f"is {form.article}, which {name} does not run", file=path, fix=fix)
+    if not form.engines:
+        raise PosewrightError(f"is {form.article}, which nothing here runs", file=path, fix="See docs/devices.md")
     names = form.engines if name is None else (name,)
     for each in names:
         if ENGINES[each].installed:

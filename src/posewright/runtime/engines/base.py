@@ -23,11 +23,13 @@ class Engine(ABC):
         device: what to run on, as the engine names it, or "auto".
         threads: processor threads for one call; the engine's own choice where None.
         kind: what the model has to be for.
+        exact: compute in single precision, where the engine would take a lower one for speed.
 
     Attributes:
         path: as given.
         info: what the file says of itself.
         device: what it runs on.
+        computes: what it computes in, apart from what the file itself has in int8: "fp32", "bf16" or "fp16".
         batch: the one batch size that the file takes; None where any.
 
     Raises:
@@ -39,20 +41,28 @@ class Engine(ABC):
     """As in ``load(engine=...)``."""
 
     def __init__(
-        self, path: str | Path, device: str = "auto", threads: int | None = None, *, kind: str = "keypoints"
+        self,
+        path: str | Path,
+        device: str = "auto",
+        threads: int | None = None,
+        *,
+        kind: str = "keypoints",
+        exact: bool = False,
     ) -> None:
         if threads is not None and threads < 1:
             raise PosewrightError(f"threads must be at least 1, not {threads}")
         self.path = Path(path)
         self.info: ModelInfo = read_info(self.path)
         require_kind(self.info, kind, self.path)
-        self.device = device
+        self.device, self.exact, self.computes = device, exact, "fp32"
         self.batch: int | None = None
         self._open(device, threads)
 
     @abstractmethod
     def _open(self, device: str, threads: int | None) -> None:
-        """Load the file, set ``device`` and ``batch``, and hold the graph against the description: :meth:`_check`."""
+        """Load the file, set ``device``, ``batch`` and ``computes``, and hold its graph against its description: see
+        :meth:`_check`.
+        """
 
     @abstractmethod
     def _call(self, crops: NDArray[np.uint8], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
@@ -69,13 +79,35 @@ class Engine(ABC):
             The arrays, in the order asked for.
         """
         if self.batch is None or self.batch == len(crops):
-            return self._call(crops, outputs)
+            return self._fitting(self._call(crops, outputs), outputs, len(crops))
         parts = []
         for start in range(0, len(crops), self.batch):
             part = crops[start : start + self.batch]
             filled = np.concatenate([part, np.zeros((self.batch - len(part), *part.shape[1:]), np.uint8)])
-            parts.append([array[: len(part)] for array in self._call(filled, outputs)])
+            found = self._fitting(self._call(filled, outputs), outputs, self.batch)
+            parts.append([array[: len(part)] for array in found])
         return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+    def _fitting(
+        self, found: list[NDArray[np.float32]], outputs: Sequence[str], batch: int
+    ) -> list[NDArray[np.float32]]:
+        """What the net returned, refused where it is not what the file's description says."""
+        k, (width, height), stride = len(self.info.skeleton), self.info.input_size, self.info.stride
+        cells = (height // stride, width // stride)
+        for name, array in zip(outputs, found, strict=True):
+            shape = array.shape
+            fits = {
+                "keypoints": shape == (batch, k, 3),
+                "covariance": shape == (batch, k, 3),
+                "visibility": shape == (batch, k),
+                "presence": shape == (batch,),
+                "heatmaps": len(shape) == 5 and shape[0] == batch and shape[2] in (k, k + 1) and shape[3:] == cells,
+                "boxes": len(shape) == 3 and shape[0] == batch and shape[2] == 5,
+            }
+            if array.dtype.kind != "f" or not fits[name]:
+                what = f"returns {name} of another kind than its description says: {array.dtype} {list(shape)}"
+                raise PosewrightError(what, file=self.path, fix=REWRITE)
+        return found
 
     def _check(self, name: str, shape: Sequence[object], uint8: bool, outputs: Sequence[str]) -> None:
         """Refuse a graph that is not what the file says of itself.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError, did_you_mean
 from posewright.runtime.engines.base import Engine, first_line
+from posewright.runtime.graph import refuse_references
 from posewright.runtime.modelfile import INPUT
 
 
@@ -68,7 +69,11 @@ def open_session(path: Path, device: str = "auto", threads: int | None = None) -
 
     Returns:
         The device that it runs on, and the session.
+
+    Raises:
+        PosewrightError: also where it keeps weights in another file.
     """
+    refuse_references(path)
     if threads is not None and threads < 1:
         raise PosewrightError(f"threads must be at least 1, not {threads}")
     if device == "auto":

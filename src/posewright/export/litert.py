@@ -1,0 +1,97 @@
+"""The LiteRT (TensorFlow Lite) file, converted straight from torch, and quantised by ai-edge-quantizer.
+
+Only what the net's own modules compute is quantised. What decodes their maps stays in float32: products of a peak's sums span
+more than 8 bits hold, and its divisions would meet zeros.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from posewright.console import hushed
+from posewright.errors import PosewrightError
+from posewright.export.deploy import DeployedNet
+from posewright.export.job import Job
+from posewright.runtime.entries import attach_entry
+from posewright.runtime.modelfile import INPUT
+from posewright.silence import ERR, OUT, native_silence
+
+INSIDE = r".*DeployedNet_net/.*"
+"""What the converter's names of operations look like that lie inside a module of the net, rather than in the decoder."""
+NOISY = ("torch.export", "torchao", "jax", "absl", "root")
+
+
+class _Named(nn.Module):
+    """A deployed net that returns its outputs by name, which the file then has."""
+
+    def __init__(self, net: DeployedNet, outputs: Sequence[str]) -> None:
+        super().__init__()
+        self.net, self.names = net, tuple(outputs)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return dict(zip(self.names, self.net(image), strict=True))
+
+
+def write(job: Job, path: Path) -> None:
+    """Write the model file of a job."""
+    model = converted(job)
+    if job.precision != "fp32":
+        model = _quantised(model, job)
+    path.write_bytes(model)
+    attach_entry(path, job.info.to_json())
+
+
+def converted(job: Job) -> bytes:
+    """The file of a job in float32, without its entry."""
+    width, height = job.size
+    example = torch.zeros(job.batch or 1, height, width, 3, dtype=torch.uint8)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with tempfile.TemporaryDirectory() as folder, hushed(*NOISY), native_silence(OUT, ERR), torch.no_grad():
+        import litert_torch
+
+        made = Path(folder) / "model.tflite"
+        named = _Named(job.net, job.outputs).eval()
+        litert_torch.convert(named, sample_kwargs={INPUT: example}).export(str(made))
+        return made.read_bytes()
+
+
+def _quantised(model: bytes, job: Job) -> bytes:
+    """A file in another precision than float32."""
+    with hushed(*NOISY), native_silence(OUT, ERR):
+        from ai_edge_quantizer import qtyping, quantizer
+
+        work = quantizer.Quantizer(bytearray(model))
+        if job.precision == "fp16":
+            half = qtyping.OpQuantizationConfig(
+                weight_tensor_config=qtyping.TensorQuantizationConfig(16, dtype=qtyping.TensorDataType.FLOAT),
+                compute_precision=qtyping.ComputePrecision.FLOAT,
+                explicit_dequantize=True,
+            )
+            for operation in _weighted(qtyping):
+                work.update_quantization_recipe(".*", operation, half, "float_casting")
+            return bytes(work.quantize().quantized_model)
+        if job.precision == "int8-dynamic":
+            for operation in _weighted(qtyping):
+                work.add_dynamic_config(INSIDE, operation, num_bits=8)
+            return bytes(work.quantize().quantized_model)
+        if job.calibration is None:
+            raise PosewrightError("int8 has to see training pictures to be written", fix="Give it some: --data LABELS")
+        work.add_static_config(INSIDE, qtyping.TFLOperationName.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8)
+        batch = job.batch or 1
+        crops = job.calibration
+        parts = [crops[i : i + batch] for i in range(0, len(crops) - batch + 1, batch)]
+        ranges = work.calibrate({"serving_default": [{INPUT: part} for part in parts]}, num_threads=1)
+        return bytes(work.quantize(ranges).quantized_model)
+
+
+def _weighted(qtyping: Any) -> list[Any]:
+    """The operations that have weights."""
+    names = qtyping.TFLOperationName
+    return [names.CONV_2D, names.DEPTHWISE_CONV_2D, names.CONV_2D_TRANSPOSE, names.FULLY_CONNECTED]
