@@ -116,7 +116,9 @@ def main(args: Args) -> None:
         print(
             f"{args.threads} thread, {args.calls} calls of each in turn, {platform.processor() or platform.machine()}\n"
         )
-    for cells in (head, ["---"] * len(head), *rows):
+    print("| " + " | ".join(head) + " |")
+    print("|" + "---|" * len(head))
+    for cells in rows:
         print("| " + " | ".join(cells) + " |")
 
 

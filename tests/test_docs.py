@@ -55,6 +55,28 @@ def _module(command: str):
     return importlib.import_module("posewright.cli." + command.replace("-", "_") + "_" * keyword.iskeyword(command))
 
 
+def test_how_commands_are_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "Type `posewright models` or\n\n"
+        "<!-- run -->\n```sh\n"
+        "TOKEN=$(openssl rand) posewright serve hand  # posewright none\n"
+        "cat a.mp4 | posewright predict hand - && posewright curves 'a b' > out\n"
+        "torchrun --nnodes 2 \\\n    -m posewright train --data x\n"
+        "```\n```json\nposewright none\n```\n\n    srun posewright train -o y\n",
+        encoding="utf-8",
+    )
+    found = [(t.line, t.words[1:], t.block.mark if t.block else None) for t in typed(page, "posewright")]
+    assert found == [
+        (5, ("serve", "hand"), "run"),
+        (6, ("predict", "hand", "-"), "run"),
+        (6, ("curves", "a b"), "run"),
+        (7, ("train", "--data", "x"), "run"),
+        (14, ("train", "-o", "y"), ""),
+        (1, ("models",), None),
+    ]
+
+
 @pytest.mark.parametrize("call", [t for t in TYPED if len(t.words) > 1], ids=lambda t: t.name)
 def test_the_command_line_takes_it(call, monkeypatch, capsys):
     command, *words = call.words[1:]
@@ -185,6 +207,17 @@ def test_the_index_links_every_page_once():
     links = re.findall(r"\]\(([^)#]+\.md)\)", (DOCS / "README.md").read_text(encoding="utf-8"))
     own = [link for link in links if "/" not in link]
     assert sorted(own) == sorted(p.name for p in DOCS.glob("*.md") if p.name != "README.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_no_command_is_passed_over(page):
+    """What looks like a command is one of those that the tests above have found, or stands in Python's words."""
+    text = page.read_text(encoding="utf-8").splitlines()
+    for block in blocks(page):
+        if block.language == "python":
+            text[block.line - 1 : block.line - 1 + block.text.count("\n")] = [""] * block.text.count("\n")
+    looks = re.findall(rf"\bposewright (?:{'|'.join(COMMANDS)})(?![\w-])", "\n".join(text))
+    assert len(looks) == sum(t.page == page and t.words[1:2] != () and t.words[1] in COMMANDS for t in TYPED)
 
 
 def test_every_command_is_on_some_page():

@@ -43,7 +43,7 @@ def test_origin_visibility_and_pictures_without_an_object(gauges):
 )
 def test_a_bad_record_stops_or_is_left_out_with_its_picture(gauges, line):
     path = gauges(f"b.png\n{line}\n\n{GOOD}")
-    with pytest.raises(PosewrightError, match="b.png"):
+    with pytest.raises(PosewrightError, match=r"b\.png"):
         read_annotations(path)
     options = ReadOptions(skip_bad=True)
     labels = read_annotations(path, options=options)

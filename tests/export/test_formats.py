@@ -169,7 +169,7 @@ def test_a_file_cut_short(to, share, files, tmp_path):
     path = copied(files(to), tmp_path)
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(PosewrightError, match="not a posewright model file|for all its name"):
+    with pytest.raises(PosewrightError, match=r"not a posewright model file|for all its name"):
         posewright.load(path)
 
 

@@ -1,4 +1,4 @@
-"""The model file against the net it was made from, on every preset and order of layers."""
+"""The ONNX model file against the net it was made from; on every preset: test_presets.py."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from posewright.export.parity import Bounds
 from posewright.models.checkpoint import save_checkpoint
 from posewright.runtime.entries import ENTRY
 from posewright.runtime.modelfile import read_info
+
 
 def test_the_contract(tmp_path):
     checkpoint = fresh(activation="sigmoid")

@@ -212,6 +212,7 @@ def test_arrays_that_are_no_picture(model, picture):
     [
         ([[10, 10, 10, 20]], "box 0: box .* has no area"),
         ([[0, 0, 5, 5], [1, 2, np.nan, 4]], "box 1: box .* has no area"),
+        ([[0, 0, 1e300, 5]], "box 0: box .* reaches further than any picture"),
         ([1, 2, 3, 4], r"not of shape \[4\]"),
         ([[1, 2, 3]], r"not of shape \[1, 3\]"),
     ],

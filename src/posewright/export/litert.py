@@ -1,7 +1,8 @@
 """The LiteRT (TensorFlow Lite) file, converted straight from torch, and quantised by ai-edge-quantizer.
 
 Only what the net's own modules compute is quantised. What decodes their maps stays in float32: products of a peak's sums span
-more than 8 bits hold, and its divisions would meet zeros.
+more than 8 bits hold, and its divisions would meet zeros. So do the layers that draw the maps, where ranges are fixed
+beforehand: they are few, and rounding a map to 256 values moves its peak.
 """
 
 from __future__ import annotations
@@ -84,11 +85,21 @@ def _quantised(model: bytes, job: Job) -> bytes:
         if job.calibration is None:
             raise PosewrightError("int8 has to see training pictures to be written", fix="Give it some: --data LABELS")
         work.add_static_config(INSIDE, qtyping.TFLOperationName.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8)
+        for name in _drawing(job.net):
+            work.update_quantization_recipe(
+                rf".*Conv2d_{name}(;.*)?", qtyping.TFLOperationName.ALL_SUPPORTED, algorithm_key="no_quantize"
+            )
         batch = job.batch or 1
         crops = job.calibration
         parts = [crops[i : i + batch] for i in range(0, len(crops) - batch + 1, batch)]
         ranges = work.calibrate({"serving_default": [{INPUT: part} for part in parts]}, num_threads=1)
         return bytes(work.quantize(ranges).quantized_model)
+
+
+def _drawing(net: DeployedNet) -> list[str]:
+    """What the layers are called, within their own modules, that draw the maps."""
+    drawing = {id(layer) for layer in net.net.predictors()}
+    return sorted({name.rsplit(".", 1)[-1] for name, layer in net.net.named_modules() if id(layer) in drawing})
 
 
 def _weighted(qtyping: Any) -> list[Any]:

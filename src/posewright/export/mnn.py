@@ -30,7 +30,17 @@ def write(job: Job, path: Path) -> None:
         graph, made = Path(folder) / "model.onnx", Path(folder) / "model.mnn"
         graph.write_bytes(job.graph.SerializeToString())
         # Its first argument is the name of the program.
-        words = ["mnnconvert", "-f", "ONNX", "--modelFile", str(graph), "--MNNModel", str(made), "--bizCode", "posewright"]
+        words = [
+            "mnnconvert",
+            "-f",
+            "ONNX",
+            "--modelFile",
+            str(graph),
+            "--MNNModel",
+            str(made),
+            "--bizCode",
+            "posewright",
+        ]
         _tools.mnnconvert([*words, *PRECISIONS[job.precision]])
         if not made.is_file() or not made.stat().st_size:
             raise PosewrightError("MNN's converter made no file of this net")

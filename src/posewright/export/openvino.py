@@ -15,6 +15,8 @@ from posewright.runtime.engines.openvino import GRAPH
 from posewright.runtime.entries import NAME
 from posewright.runtime.modelfile import INPUT
 
+CONVOLUTIONS = ("Convolution", "GroupConvolution")
+
 
 def write(job: Job, path: Path) -> None:
     """Fill a folder with the model of a job."""
@@ -29,7 +31,8 @@ def write(job: Job, path: Path) -> None:
 
 def _quantised(model: Any, job: Job) -> Any:
     """A graph whose convolutions compute in int8, with ranges seen on the calibration crops (NNCF's post-training
-    quantisation); what decodes the maps stays in float32.
+    quantisation); what draws the maps and
+    decodes them stays in float32, see :func:`_kept_in_float`.
     """
     # NNCF reports its use to its makers unless it believes that it is being tested.
     os.environ.setdefault("NNCF_CI", "1")
@@ -49,18 +52,25 @@ def _quantised(model: Any, job: Job) -> Any:
             # Activations are not symmetric about 0 everywhere: the stages add maps to features.
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(job.calibration),
-            ignored_scope=nncf.IgnoredScope(names=_behind_convolutions(model), validate=False),
+            ignored_scope=nncf.IgnoredScope(names=_kept_in_float(model), validate=False),
         )
 
 
-def _behind_convolutions(model: Any) -> list[str]:
-    """Names of the operations whose results no convolution sees: the decoder and all that is told of a point."""
-    seen: set[str] = set()
-    behind = []
+def _kept_in_float(model: Any) -> list[str]:
+    """Names of the operations that stay in float32: the convolutions that draw the maps, and what no convolution sees."""
+    kept, drawing, before = [], set(), set()
     for op in reversed(model.get_ordered_ops()):
-        convolves = op.get_type_name() in ("Convolution", "GroupConvolution")
-        if convolves or any(to.get_node().get_friendly_name() in seen for out in op.outputs() for to in out.get_target_inputs()):
-            seen.add(op.get_friendly_name())
-        elif op.get_type_name() not in ("Constant", "Parameter", "Result"):
-            behind.append(op.get_friendly_name())
-    return behind
+        name, kind = op.get_friendly_name(), op.get_type_name()
+        after = [to.get_node() for out in op.outputs() for to in out.get_target_inputs()]
+        # A result that is reached with no further convolution on the way, and any convolution that is.
+        if kind == "Result" or any(
+            n.get_friendly_name() in drawing and n.get_type_name() not in CONVOLUTIONS for n in after
+        ):
+            drawing.add(name)
+        if any(n.get_friendly_name() in before or n.get_type_name() in CONVOLUTIONS for n in after):
+            before.add(name)
+        if kind in ("Constant", "Parameter", "Result"):
+            continue
+        if name in drawing if kind in CONVOLUTIONS else name not in before:
+            kept.append(name)
+    return kept

@@ -90,7 +90,9 @@ TARGETS = {
     t.name: t
     for t in (
         Target("onnx", "onnx", ("fp32", "fp16", "int8"), "onnxruntime everywhere, and the web"),
-        Target("openvino", "openvino", ("fp32", "fp16", "int8"), "Intel's processors and GPUs", ("openvino",), OPENVINO),
+        Target(
+            "openvino", "openvino", ("fp32", "fp16", "int8"), "Intel's processors and GPUs", ("openvino",), OPENVINO
+        ),
         Target(
             "litert",
             "litert",
@@ -101,9 +103,13 @@ TARGETS = {
             fixed_batch=True,
         ),
         Target("mnn", "mnn", ("fp32", "fp16", "int8"), "phones and boards, small", ("MNN",), MNN, seeing=()),
-        Target("torch", "torch_package", ("fp32",), "programs that have torch, on this kind of machine", ("torch",), TRAIN),
+        Target(
+            "torch", "torch_package", ("fp32",), "programs that have torch, on this kind of machine", ("torch",), TRAIN
+        ),
         Target("coreml", "coreml", ("fp32", "fp16"), "Apple's devices", ("coremltools",), COREML, fixed_batch=True),
-        Target("executorch", "executorch", ("fp32",), "phones and boards", ("executorch",), EXECUTORCH, fixed_batch=True),
+        Target(
+            "executorch", "executorch", ("fp32",), "phones and boards", ("executorch",), EXECUTORCH, fixed_batch=True
+        ),
         Target("savedmodel", "savedmodel", ("fp32",), "TensorFlow", TF_PACKAGES, TENSORFLOW, fixed_batch=True),
         Target("frozen", "frozen", ("fp32",), "older TensorFlow programs", TF_PACKAGES, TENSORFLOW, fixed_batch=True),
     )

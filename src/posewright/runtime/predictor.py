@@ -23,6 +23,9 @@ from posewright.skeleton import Skeleton
 Picture = str | Path | VideoFrame | NDArray[np.uint8]
 """A picture file, a video's frame, or ``uint8 [H, W, 3]`` RGB, or grey ``uint8 [H, W]``."""
 
+FURTHEST = 1e5
+"""Pixels from a picture's corner that no box reaches."""
+
 
 class Runs(Protocol):
     """What runs a net on crops: one a file format, and torch for checkpoints."""
@@ -399,6 +402,11 @@ def _checked_boxes(boxes: ArrayLike, source: str) -> NDArray[np.float64]:
     if bad.any():
         i = int(np.flatnonzero(bad)[0])
         raise PosewrightError(f"box {array[i].tolist()} has no area", file=source or None, record=f"box {i}")
+    far = (np.abs(array) > FURTHEST).any(1)
+    if far.any():
+        i = int(np.flatnonzero(far)[0])
+        what = f"box {array[i].tolist()} reaches further than any picture does"
+        raise PosewrightError(what, file=source or None, record=f"box {i}")
     return array
 
 

@@ -34,7 +34,9 @@ class LiteRtEngine(Engine):
                 self._run = self._interpreter.get_signature_runner()
                 inputs, outputs = self._run.get_input_details(), self._run.get_output_details()
         except (ValueError, RuntimeError) as error:
-            raise PosewrightError(f"cannot be loaded by LiteRT: {first_line(error)}", file=self.path, fix=AGAIN) from None
+            raise PosewrightError(
+                f"cannot be loaded by LiteRT: {first_line(error)}", file=self.path, fix=AGAIN
+            ) from None
         taken = inputs.get(INPUT, {"shape": [0], "dtype": None})
         shape = [int(side) for side in taken["shape"]]
         self._check(INPUT if list(inputs) == [INPUT] else "", shape, taken["dtype"] is np.uint8, list(outputs))

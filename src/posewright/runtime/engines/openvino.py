@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,7 +59,9 @@ class OpenVinoEngine(Engine):
             compiled = core.compile_model(model, self.device.upper(), settings)
             self.computes = SHORT.get(compiled.get_property("INFERENCE_PRECISION_HINT").to_string(), "fp32")
         except RuntimeError as error:
-            raise PosewrightError(f"OpenVINO cannot run it on {self.device}: {_reason(error)}", file=self.path) from None
+            raise PosewrightError(
+                f"OpenVINO cannot run it on {self.device}: {_reason(error)}", file=self.path
+            ) from None
         self._request = compiled.create_infer_request()
         self._busy = threading.Lock()  # a request runs one thing at a time
 
@@ -76,7 +77,9 @@ class OpenVinoEngine(Engine):
         try:
             return core.read_model(path)
         except RuntimeError as error:
-            raise PosewrightError(f"cannot be loaded by OpenVINO: {_reason(error)}", file=self.path, fix=AGAIN) from None
+            raise PosewrightError(
+                f"cannot be loaded by OpenVINO: {_reason(error)}", file=self.path, fix=AGAIN
+            ) from None
 
     def _call(self, crops: NDArray[np.uint8], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         with self._busy:
