@@ -62,6 +62,7 @@ def test_how_commands_are_found(tmp_path):
         "<!-- run -->\n```sh\n"
         "TOKEN=$(openssl rand) posewright serve hand  # posewright none\n"
         "cat a.mp4 | posewright predict hand - && posewright curves 'a b' > out\n"
+        ".venv/bin/posewright models\n"
         "torchrun --nnodes 2 \\\n    -m posewright train --data x\n"
         "```\n```json\nposewright none\n```\n\n    srun posewright train -o y\n",
         encoding="utf-8",
@@ -71,8 +72,9 @@ def test_how_commands_are_found(tmp_path):
         (5, ("serve", "hand"), "run"),
         (6, ("predict", "hand", "-"), "run"),
         (6, ("curves", "a b"), "run"),
-        (7, ("train", "--data", "x"), "run"),
-        (14, ("train", "-o", "y"), ""),
+        (7, ("models",), "run"),
+        (8, ("train", "--data", "x"), "run"),
+        (15, ("train", "-o", "y"), ""),
         (1, ("models",), None),
     ]
 
@@ -88,9 +90,8 @@ def test_the_command_line_takes_it(call, monkeypatch, capsys):
     module = _module(command)
     taken = []
     monkeypatch.setattr(module.Command, "run", lambda self: taken.append(self) or 0)
-    monkeypatch.setattr(
-        module, "defaults", lambda args: None, raising=False
-    )  # the file that --config names is not here
+    # --config names a file that is not here.
+    monkeypatch.setattr(module, "defaults", lambda args: None, raising=False)
     try:
         code = main([command, *words])
     except SystemExit as stop:
@@ -114,7 +115,7 @@ def test_the_script_is_there_and_has_such_options(call):
 
 
 def test_make_has_such_targets():
-    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.M))
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.M))
     named = {t.words[1] for page in PAGES for t in typed(page, "make")}
     assert named and named <= targets
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,12 @@ def native_silence(*streams: int) -> Iterator[None]:
     try:
         for stream in chosen:
             os.dup2(nowhere, stream)
-        yield
+        # Python's own streams may lead elsewhere, as in a notebook.
+        with contextlib.ExitStack() as stack:
+            for stream in chosen:
+                turned = contextlib.redirect_stdout if stream == OUT else contextlib.redirect_stderr
+                stack.enter_context(turned(io.StringIO()))
+            yield
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

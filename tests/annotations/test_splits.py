@@ -139,3 +139,16 @@ def test_fewer_groups_than_splits():
         assign_splits(a, (0.5, 0.5), groups_of(a))
     with pytest.raises(PosewrightError, match="no video"):
         groups_of(empty_set([Image("a.jpg")]), ("video",))
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (["train", "val", None, "test"], ["train", "val", "train", "test"]),
+        (["val", None, "test"], ["val", "train", "test"]),
+        (["train", "val"], ["train", "val"]),
+    ],
+)
+def test_pictures_without_a_split_are_trained_on_beside_a_val_split(given, wanted):
+    a = empty_set([Image(f"{i}.jpg", split=split) for i, split in enumerate(given)])
+    assert [im.split for im in a.with_validation(0.2).images] == wanted

@@ -81,7 +81,7 @@ def blocks(page: Path) -> Iterator[Block]:
 def _calls(line: str, *programs: str) -> Iterator[tuple[str, ...]]:
     """The calls of some programs in a line of shell, whatever stands before, between and behind them.
 
-    ``posewright`` also stands for ``python -m posewright``, under whatever launcher.
+    ``posewright`` also stands for ``.venv/bin/posewright`` and ``python -m posewright``, under whatever launcher.
     """
     lexer = shlex.shlex(line, posix=True, punctuation_chars="();<>|&")
     lexer.whitespace_split, lexer.commenters = True, "#"
@@ -94,9 +94,9 @@ def _calls(line: str, *programs: str) -> Iterator[tuple[str, ...]]:
         if not set(word) <= set("();<>|&"):
             part.append(word)
             continue
-        found = next((i for i, w in enumerate(part) if w in programs), None)
+        found = next((i for i, w in enumerate(part) if w.rpartition("/")[2] in programs), None)
         if found is not None:
-            yield tuple(part[found:])
+            yield (part[found].rpartition("/")[2], *part[found + 1 :])
         part = []
 
 
@@ -116,6 +116,6 @@ def typed(page: Path, *programs: str) -> Iterator[Typed]:
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
         if not any(block.holds(number) for block in inside):
             for span in re.findall(r"`([^`]+)`", line):
-                if span.split()[0] in programs:
+                if span.strip() and span.split()[0].rpartition("/")[2] in programs:
                     for words in _calls(span, *programs):
                         yield Typed(page, number, words, None)

@@ -74,3 +74,13 @@ def test_sides_that_cannot_be_compared():
     nothing = np.full((3, 2), np.nan)
     with pytest.raises(ValueError, match="no keypoint counts"):
         paired_bootstrap(nothing, nothing, np.arange(3), 0.2)
+
+
+def test_without_a_threshold_mean_distances_are_compared():
+    a, b = np.random.default_rng(0).uniform(0, 1, (2, 300, 1))
+    a[:20] = b[:20] = np.nan
+    found = paired_bootstrap(a, b, np.arange(300), None)
+    assert found.a == pytest.approx(np.nanmean(a))
+    assert found.difference == pytest.approx(np.nanmean(b - a))
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * np.nanstd(b - a) / np.sqrt(280), rel=0.06)
+    assert found.pictures == found.differing == 280

@@ -341,9 +341,10 @@ class Annotations:
     def with_validation(self, share: float, seed: int = 0) -> Annotations:
         """The set's own train and val splits where it has both; else about ``share`` of what is to be trained on held out.
 
-        Pictures of the test split, and of a val split that came without a train split, are never trained on.
+        Pictures of the test split, and of a val split that came without a train split, are never trained on. Beside a val
+        split, pictures without any are trained on.
         """
-        if {"train", "val"} <= self.splits:
+        if {"train", "val"} <= self.splits and all(im.split for im in self.images):
             return self
         free = np.array([im.split in (None, "train") for im in self.images], bool)
         if "val" in self.splits:

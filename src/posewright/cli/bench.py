@@ -70,6 +70,9 @@ class Command:
     MODEL@ENGINE says which engine is to run a file, such as hand.onnx@openvino or hand@torch. The first is what the others
     are compared with: differences come with the interval of a paired bootstrap over pictures.
 
+    Accuracy is measured on labels, of hand models without any on synthetic hands. With --images and no --data, on pictures
+    without labels, it is how far the others agree with the first.
+
     The models take turns in one process, so that whatever else the machine does hits all of them alike. Start and memory are
     measured in a fresh process for each.
 

@@ -23,21 +23,23 @@ class Running:
     """What runs the file, where several can: onnxruntime or openvino for *.onnx."""
     trust: bool = False
     """Load a file that brings native code with it (*.pt2, *.savedmodel, *.pb), which runs when it is loaded."""
+    exact: bool = False
+    """Compute in single precision, where the engine would take a lower one for speed: OpenVINO on processors with bfloat16."""
 
     def load(self, spec: str | Path) -> Predictor:
         """The predictor for a model file, a run's folder or a shipped name; for a checkpoint one that runs it by torch."""
         from posewright.errors import PosewrightError
 
         if Path(spec).suffix == ".safetensors" and Path(spec).is_file():
-            if self.threads is not None or self.engine is not None or self.trust:
-                what = "is a checkpoint, which torch runs: --threads, --engine and --trust are for model files"
+            if self.threads is not None or self.engine is not None or self.trust or self.exact:
+                what = "is a checkpoint, which torch runs: --threads, --engine, --trust and --exact are for model files"
                 raise PosewrightError(what, file=spec)
             from posewright.export import checkpoint_predictor
 
             return checkpoint_predictor(Path(spec), self.device)
         from posewright.runtime import load
 
-        return load(spec, self.device, self.threads, engine=self.engine, trust=self.trust)
+        return load(spec, self.device, self.threads, engine=self.engine, trust=self.trust, exact=self.exact)
 
     @property
     def onnx_device(self) -> str:

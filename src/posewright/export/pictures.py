@@ -88,11 +88,10 @@ def synthetic_hands(rule: CropRule, *, calibrate: int = CALIBRATE, check: int = 
         crops.append(warp(sample.image, similarity, rule))
         points.append(np.column_stack([similarity.apply(sample.keypoints[0, :, :2]), sample.keypoints[0, :, 2]]))
         boxes.append(_box_in_crop(sample.box, similarity))
-    arrays = (np.stack(crops), np.stack(points), np.array(boxes))
+    pixels, truth, around = np.stack(crops), np.stack(points), np.array(boxes)
 
     def part(which: slice) -> CheckSet:
-        some, truth, around = (array[which] for array in arrays)
-        return _with_lengths(some, truth, HAND_21, around, None, "synthetic hands")
+        return _with_lengths(pixels[which], truth[which], HAND_21, around[which], None, "synthetic hands")
 
     words = f"{calibrate} synthetic hands to calibrate on, {check} others to check"
     return Pictures(part(slice(calibrate)), part(slice(calibrate, None)), words)

@@ -267,7 +267,7 @@ def slimmed(model: onnx.ModelProto) -> onnx.ModelProto:
     fixed = {value.name for value in (*graph.input, *graph.output)}
     first: dict[bytes, str] = {}
     names: dict[str, str] = {}
-    constants = []
+    constants: list[onnx.TensorProto] = []
     for tensor in graph.initializer:
         name, tensor.name = tensor.name, ""
         key = tensor.SerializeToString(deterministic=True)

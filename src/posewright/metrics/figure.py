@@ -91,8 +91,8 @@ class Figure:
             return None
         if self.kind == "pck":
             return paired_bootstrap(first.normalised, other.normalised, first.picture, self.rules.score_at)
-        sides = [object_means(side.normalised, keep_empty=True)[:, None] for side in (first, other)]
-        return paired_bootstrap(*sides, first.picture, None)
+        one, two = (object_means(side.normalised, keep_empty=True)[:, None] for side in (first, other))
+        return paired_bootstrap(one, two, first.picture, None)
 
 
 @dataclass(frozen=True)

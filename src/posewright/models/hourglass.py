@@ -42,8 +42,28 @@ class Separable(nn.Sequential):
 
     def __init__(self, cin: int, cout: int, kernel: int, bias: bool) -> None:
         super().__init__()
-        self.depthwise = nn.Conv2d(cin, cin, kernel, padding=kernel // 2, groups=cin, bias=False)
+        self.depthwise: nn.Module = nn.Conv2d(cin, cin, kernel, padding=kernel // 2, groups=cin, bias=False)
         self.pointwise = nn.Conv2d(cin, cout, 1, bias=bias)
+
+    def one(self) -> Tensor | None:
+        """The weights of the one pointwise convolution that both are where the depthwise kernel is 1 x 1, a factor on each
+        channel; None where they are two, and once they have been folded."""
+        if not isinstance(self.depthwise, nn.Conv2d) or self.depthwise.kernel_size != (1, 1):
+            return None
+        return self.pointwise.weight * self.depthwise.weight.view(1, -1, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # In training a pass over the maps and another over their gradients are saved. Elsewhere the layers run as they are
+        # stored, for whoever counts or watches them, and `fold` makes them one for the model file.
+        weight = self.one() if self.training else None
+        return super().forward(x) if weight is None else F.conv2d(x, weight, self.pointwise.bias)
+
+    def fold(self) -> None:
+        """Make one layer of two where :meth:`one` can; in place."""
+        weight = self.one()
+        if weight is not None:
+            self.pointwise.weight = nn.Parameter(weight.detach())
+            self.depthwise = nn.Identity()
 
 
 class Unit(nn.Module):
@@ -227,6 +247,9 @@ class HourglassNet(HeatmapNet):
         return [head.predict for head in self.heads if isinstance(head, Head)]
 
     def fuse(self) -> None:
+        for module in self.modules():
+            if isinstance(module, Separable):
+                module.fold()
         if self.order != "conv_bn_relu":
             return
         for module in self.modules():

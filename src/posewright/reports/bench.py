@@ -87,6 +87,7 @@ class Bench:
             f"ms, {BATCH}": _fixed(np.median(timing.many), 2),
             f"p95, {BATCH}": _fixed(np.percentile(timing.many, 95), 2),
             "ms, whole": _fixed(np.median(timing.whole), 2),
+            "threads": self.threads,
             "start s": _fixed(model.cold, 2),
             "MB": _fixed(model.megabytes, 2),
             "RAM MB": _fixed(model.memory, 0),
@@ -184,7 +185,7 @@ class Bench:
         lines = [
             f"ms: milliseconds a picture of the net alone, median of {rounds} rounds in which the models took turns; p95: 95 % of "
             f"the rounds were no slower; with {BATCH}: at a batch of {BATCH}; whole: from pixels to pose, at a batch of 1.",
-            f"Threads: {self.threads} for each model. start s: load and first result in a fresh process, Python's own start left "
+            "start s: load and first result in a fresh process, Python's own start left "
             "out; RAM MB: most that such a process ever held, Python and libraries included. Both are medians of several.",
         ]
         return [*([self.figure.sentence()] if self.figure else []), *lines]

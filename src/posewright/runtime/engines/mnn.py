@@ -28,14 +28,17 @@ class MnnEngine(Engine):
         with native_silence():
             import MNN
 
-            # MNN fetches every output that it is told of here, and gives nothing at all where one is not there.
-            self._net = MNN.nn.load_module_from_file(
-                str(self.path),
-                [INPUT],
-                list(self.info.outputs),
-                precision_mode=MNN.expr.PrecisionMode.High if self.exact else MNN.expr.PrecisionMode.Normal,
-                thread_num=threads or min(os.cpu_count() or 1, 4),
-            )
+            try:
+                # MNN fetches every output that it is told of here, and gives nothing at all where one is not there.
+                self._net = MNN.nn.load_module_from_file(
+                    str(self.path),
+                    [INPUT],
+                    list(self.info.outputs),
+                    precision_mode=MNN.expr.PrecisionMode.High if self.exact else MNN.expr.PrecisionMode.Normal,
+                    thread_num=threads or min(os.cpu_count() or 1, 4),
+                )
+            except Exception:  # of no kind of its own, and without words worth repeating
+                self._net = None
         if self._net is None:
             raise PosewrightError("cannot be loaded by MNN", file=self.path, fix=AGAIN)
         self._expr = MNN.expr
