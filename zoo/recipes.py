@@ -72,15 +72,20 @@ def with_backgrounds(labels: Annotations, folder: Path, count: int = 600) -> Ann
     return replace(labels, images=[*labels.images, *added])
 
 
-def lspet(folder: Path) -> Annotations:
-    """LSP-extended: the last 500 pictures held out; near-duplicates of theirs dropped from the rest; clutter added."""
+def lspet_parted(folder: Path) -> Annotations:
+    """LSP-extended: the last 500 pictures held out; near-duplicates of theirs dropped from the rest."""
     options = ReadOptions(skeleton=load_skeleton("body-14"), skip_bad=True)
     labels = read_annotations(folder, "lsp", options)
     last = len(labels.images) - 500
     parted = [replace(im, split="train" if i < last else "val") for i, im in enumerate(labels.images)]
     kept, dropped = without_duplicates_of(replace(labels, images=parted))
     print(f"{len(options.skipped)} bad records and {len(dropped)} near-duplicates of held-out pictures left out")
-    return with_backgrounds(kept, RUNS / "backgrounds")
+    return kept
+
+
+def lspet(folder: Path) -> Annotations:
+    """The same with clutter added."""
+    return with_backgrounds(lspet_parted(folder), RUNS / "backgrounds")
 
 
 def faces(folder: Path) -> Annotations:

@@ -116,7 +116,7 @@ def test_broken_pictures_are_left_out_for_all_alike(place, capsys, no_starts):
         (["good.onnx@litert", "--data", "labels.json"], "good.onnx: is an ONNX file, which litert does not run"),
         (["other.onnx@who", "--data", "labels.json"], "other.onnx@who: does not exist"),
         (["good.onnx@opnvino", "--data", "labels.json"], "unknown engine 'opnvino'. Did you mean 'openvino'"),
-        (["few.onnx", "--data", "labels.json"], "does not find 'green'"),
+        (["few.onnx", "--data", "labels.json"], "few.onnx: the model ('two') does not find 'green'"),
         ([], "no model to measure"),
     ],
 )

@@ -12,7 +12,9 @@ from posewright.runtime.engines import ENGINES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/model-files.md").read_text(encoding="utf-8")
-ROWS = {row[0]: row for row in (re.split(r" *\| *", line)[1:-1] for line in PAGE.splitlines() if line.startswith("| `"))}
+ROWS = {
+    row[0]: row for row in (re.split(r" *\| *", line)[1:-1] for line in PAGE.splitlines() if line.startswith("| `"))
+}
 
 
 @pytest.mark.parametrize("name", ["openvino", "litert", "mnn"])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from posewright.reports.bench import Benched
     from posewright.runtime import Predictor
     from posewright.runtime.timing import Shown
+    from posewright.skeleton import Skeleton
 
 HANDS, SEED = 200, 20_261
 """How many synthetic hands are drawn where there are no labels, and their seed, which no training uses."""
@@ -60,6 +61,15 @@ class Contender:
         if str(self.model.device) != "cpu":
             words.append(str(self.model.device))
         return " ".join(words)
+
+    def order(self, skeleton: Skeleton) -> list[int]:
+        """For each keypoint of a skeleton, its place in the model's; an error that names the model where it has none."""
+        from posewright.metrics.running import keypoint_order
+
+        try:
+            return keypoint_order(self.model.skeleton, skeleton)
+        except PosewrightError as error:
+            raise PosewrightError(error.what, file=self.name, fix=error.fix) from None
 
 
 @dataclass(frozen=True)
@@ -263,6 +273,8 @@ class Command:
         from posewright.metrics.running import objects_to_run
         from posewright.training.reach import check_packed
 
+        for each in contenders:
+            each.order(truth.skeleton)
         found, notes = [], []
         with progress_bar("evaluating", len(contenders) * int(objects_to_run(truth).sum())) as advance:
             for each in contenders:
@@ -282,10 +294,9 @@ class Command:
 
     def _agreements(self, contenders: Sequence[Contender], paths: list[Path]) -> list[Benched]:
         from posewright.metrics.figure import agreement
-        from posewright.metrics.running import keypoint_order
 
         first = contenders[0].model.skeleton
-        orders = [keypoint_order(each.model.skeleton, first) for each in contenders]
+        orders = [each.order(first) for each in contenders]
         poses = []
         with progress_bar("running", len(contenders) * len(paths)) as advance:
             for each in contenders:

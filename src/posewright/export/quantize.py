@@ -6,7 +6,8 @@ before (normalising) and behind (decoding) stays in float32, and so do the layer
 whatever rounds a map moves its peak.
 
 - 7 bits: processors without VNNI instructions, and relaxed SIMD in browsers, add up pairs of products in 16 bits, which
-  products of 8 x 8 bits overflow without a word; 7 x 8 bits do not. On the shipped models the eighth bit changed no figure.
+  products of 8 x 8 bits overflow without a word; 7 x 8 bits do not. On the shipped models the eighth bit gained nothing that
+  stands out from chance.
 - Which layers stay in float32 besides is found by measurement, only where it is needed: see :func:`quantised`.
 """
 
@@ -71,7 +72,6 @@ def quantised(
     crops: NDArray[np.uint8],
     loses: Loss,
     aim: float,
-    progress: Callable[[str], None] | None = None,
 ) -> Quantised:
     """Quantise a graph; where that costs more than ``aim``, leave the layers in float32 that cost most.
 
@@ -84,7 +84,6 @@ def quantised(
         crops: ``uint8 [N, H, W, 3]`` of training pictures.
         loses: measures a graph.
         aim: share of right keypoints that may be lost.
-        progress: told what is being done, where that takes long.
 
     Raises:
         PosewrightError: where the graph has nothing to quantise.
@@ -97,7 +96,7 @@ def quantised(
         best = Quantised(first, loss, len(parts.layers))
         if loss <= aim:
             return best
-        order = _by_harm(parts, ranges, crops[:LOOKS], progress or (lambda _: None))
+        order = _by_harm(parts, ranges, crops[:LOOKS])
         count = 1
         while count <= max(1, len(order) // 2):
             kept = [name for group in order[:count] for name in group]
@@ -290,17 +289,14 @@ def slimmed(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _by_harm(
-    parts: _Parts, ranges: Any, crops: NDArray[np.uint8], progress: Callable[[str], None]
-) -> list[tuple[str, ...]]:
+def _by_harm(parts: _Parts, ranges: Any, crops: NDArray[np.uint8]) -> list[tuple[str, ...]]:
     """The layers, in groups of neighbours where there are many, that one by one move the maps most; the worst first."""
     per = math.ceil(len(parts.layers) / GROUPS)
     groups = [parts.layers[i : i + per] for i in range(0, len(parts.layers), per)]
     trunk = _Parts(parts.trunk(), parts.nodes, parts.layers, parts.ends)
     true = _maps(trunk.model, crops)
     harm = []
-    for index, group in enumerate(groups):
-        progress(f"measuring layer {index + 1} of {len(groups)}")
+    for group in groups:
         found = _maps(_quantise(trunk, ranges, group), crops)
         harm.append(float(np.square(found - true).mean()))
     return [groups[i] for i in np.argsort(harm)[::-1]]

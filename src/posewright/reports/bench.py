@@ -183,8 +183,8 @@ class Bench:
         """What the figures mean, one sentence each."""
         rounds = len(self.models[0].timing.one)
         lines = [
-            f"ms: milliseconds a picture of the net alone, median of {rounds} rounds in which the models took turns; p95: 95 % of "
-            f"the rounds were no slower; with {BATCH}: at a batch of {BATCH}; whole: from pixels to pose, at a batch of 1.",
+            f"ms: milliseconds a picture of the net alone, median of {rounds} rounds in which the models took turns; p95: 95 % "
+            f"of the rounds were no slower; with {BATCH}: at a batch of {BATCH}; whole: from pixels to pose, at a batch of 1.",
             "start s: load and first result in a fresh process, Python's own start left "
             "out; RAM MB: most that such a process ever held, Python and libraries included. Both are medians of several.",
         ]
