@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-litert lint types setup clean
+.PHONY: demo test test-litert test-tensorflow test-executorch test-coreml lint types setup clean
 
 demo: setup
 	$(BIN)/posewright demo
@@ -20,6 +20,15 @@ test-litert: .venv-litert/ready
 	.venv-litert/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-litert.txt
 	touch $@
 
+# So do TensorFlow's, ExecuTorch's and Apple's.
+test-tensorflow test-executorch test-coreml: test-%: .venv-%/ready
+	.venv-$*/bin/pytest tests/export/test_heavy_formats.py -k "$* or savedmodel or frozen or core_ml" -rs
+
+.venv-%/ready: pyproject.toml requirements-%.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-$*.txt
+	touch $@
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -35,4 +44,4 @@ setup: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-litert out runs
+	rm -rf .venv .venv-* out runs

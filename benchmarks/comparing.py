@@ -7,6 +7,7 @@ measured lies beside it, so that a report can be made again at any time from the
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import math
 import shutil
@@ -30,6 +31,7 @@ from posewright.media.shards import is_packed
 from posewright.metrics import evaluate, paired_bootstrap
 from posewright.models.base import HeatmapNet
 from posewright.models.checkpoint import load_checkpoint
+from posewright.models.devices import choose_device
 from posewright.models.heatmaps import moved
 from posewright.training.config import TrainConfig
 from posewright.training.data import loaders
@@ -40,7 +42,7 @@ from posewright.training.task import KeypointTask
 CHECKOUT = Path(__file__).resolve().parents[1]
 DONE, SPENT, MEASURED = "done.json", "spent.json", "measured"
 THRESHOLDS = (0.1, 0.2)
-MEASURES = ("PCK@0.05", "PCK@0.1", "PCK@0.2", "AUC@0.5")
+MEASURES = ("PCK@0.05", "PCK@0.1", "PCK@0.2", "AUC@0.5", "NME")
 
 # -- pictures ------------------------------------------------------------------------------------------------------------
 
@@ -95,12 +97,15 @@ class Parts:
     def in_place(self) -> Iterator[None]:
         """Runs within the block are made of these parts."""
 
-        def own(config: Any, labels: Any, rule: Any, start: Any, place: Any, taught: Any) -> Any:
+        def own(*given: Any, **named: Any) -> Any:
+            bound = inspect.signature(loaders).bind(*given, **named)
+            asked = bound.arguments
             if self.border is not None:
-                rule = replace(rule, border=self.border)
-            if taught is None and self.dataset is not None:
-                taught = self.dataset(labels.of_split("train"), rule, config.augment, config.seed)
-            return loaders(config, labels, rule, start, place, taught)
+                asked["rule"] = replace(asked["rule"], border=self.border)
+            if asked.get("train") is None and self.dataset is not None:
+                config, labels = asked["config"], asked["annotations"].of_split("train")
+                asked["train"] = self.dataset(labels, asked["rule"], config.augment, config.seed)
+            return loaders(*bound.args, **bound.kwargs)
 
         with patch("posewright.training.fit.loaders", own):
             if self.task is None:
@@ -175,12 +180,18 @@ def net_of(folder: Path, *, best: bool = True) -> HeatmapNet:
 
 
 def paces(
-    runs: Mapping[str, tuple[TrainConfig, Parts]], labels: Annotations, folder: Path, *, batches: int = 8, rounds: int = 2
+    runs: Mapping[str, tuple[TrainConfig, Parts]],
+    labels: Annotations,
+    folder: Path,
+    *,
+    batches: int = 8,
+    rounds: int = 2,
 ) -> dict[str, float]:
     """Seconds of training an object in each of some runs, its share of loading and of a teacher included.
 
     The runs take turns, some batches of each a round; the fastest epoch counts, since whatever else the machine does only
-    slows one down. What was measured is kept, and only what is missing is measured.
+    slows one down. On a graphics card, where validating and saving take a good part of an epoch, they are whole epochs. What was
+    measured is kept, and only what is missing is measured.
     """
     kept = folder / "pace.json"
     found: dict[str, list[float]] = json.loads(kept.read_text()) if kept.is_file() else {}
@@ -192,7 +203,8 @@ def paces(
             shutil.rmtree(place, ignore_errors=True)
             batch = config.batch_size or 32
             short = replace(config, output=str(place), epochs=3, batch_size=batch, checkpoint_minutes=60.0)
-            few = thinned(labels, batches * batch, 8)
+            whole = choose_device(config.device) == "cuda"
+            few = labels if whole else thinned(labels, batches * batch, 8)
             with parts.in_place(), _nets_alone():
                 fit(short, few)
             ends = [row["seconds"] for row in history(place)]
@@ -233,7 +245,13 @@ class Measured:
 
 
 def find(
-    net: HeatmapNet, truth: Annotations, rule: CropRule, device: str, *, flip: bool = False, points: Points = plain_points
+    net: HeatmapNet,
+    truth: Annotations,
+    rule: CropRule,
+    device: str,
+    *,
+    flip: bool = False,
+    points: Points = plain_points,
 ) -> NDArray[np.float64]:
     """Run a net on every object in its labelled box: ``[N, K, 2]`` in picture pixels, NaN where it was not run.
 
@@ -350,7 +368,9 @@ def draw_differences(rows: Sequence[tuple[str, Mapping[str, Mapping[str, Any]]]]
     for axes, threshold in zip(panels, THRESHOLDS, strict=True):
         of = [found[f"PCK@{threshold:g}"] for _, found in rows]
         value, low, high = (100 * np.array([d[k] for d in of]) for k in ("difference", "low", "high"))
-        colours = ["#2a7f4f" if lo > 0 else "#b03a2e" if hi < 0 else "#9a9a9a" for lo, hi in zip(low, high, strict=True)]
+        colours = [
+            "#2a7f4f" if lo > 0 else "#b03a2e" if hi < 0 else "#9a9a9a" for lo, hi in zip(low, high, strict=True)
+        ]
         axes.barh(range(len(rows)), value, color=colours, height=0.7)
         axes.hlines(range(len(rows)), low, high, color="black", linewidth=1)
         axes.axvline(0, color="black", linewidth=0.8)

@@ -25,7 +25,9 @@ layers = tf.keras.layers
 def build(size: int, keypoints: int, stacks: int, channels: int, mobile: bool) -> Any:
     """The net: ``[B, size, size, 3]`` to one ``[B, size / 4, size / 4, keypoints]`` a stack."""
 
-    def conv(x: Any, width: int, kernel: int = 1, plain: bool = False, strides: int = 1, act: str | None = "relu") -> Any:
+    def conv(
+        x: Any, width: int, kernel: int = 1, plain: bool = False, strides: int = 1, act: str | None = "relu"
+    ) -> Any:
         kind = layers.SeparableConv2D if mobile and not plain else layers.Conv2D
         return kind(width, kernel, strides=strides, padding="same", activation=act)(x)
 

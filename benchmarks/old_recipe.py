@@ -26,6 +26,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import tyro
+
 from comparing import (
     OWN,
     Measured,
@@ -46,7 +47,6 @@ from comparing import (
     train,
 )
 from hourglass_recipe import BLACK, HourglassDataset, HourglassTask, hourglass_points, lowered, settings
-
 from posewright.annotations import Annotations
 from posewright.errors import PosewrightError
 from posewright.files import write_text
@@ -154,7 +154,10 @@ def measure(new: TrainConfig, old: TrainConfig, truth: Annotations) -> dict[str,
     }
     folders = {name: Path((old if name.startswith("old") else new).output) for name in runs}
     # Against the labels with their own boxes: lowered ones change the crop, not what is right.
-    return {name: measured(folders[name], name.replace(", ", "-").replace(" ", "-"), truth, run) for name, run in runs.items()}
+    return {
+        name: measured(folders[name], name.replace(", ", "-").replace(" ", "-"), truth, run)
+        for name, run in runs.items()
+    }
 
 
 def report(

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from turns import Helper, clocked, in_turn, machine, median_ms, table
 
 import posewright
 from posewright.errors import PosewrightError
@@ -33,8 +32,9 @@ from posewright.models.presets import build_net, preset
 from posewright.runtime.predictor import Predictor
 from posewright.skeleton import Skeleton
 from posewright.synthetic import make_hand_set
+from turns import Helper, clocked, in_turn, machine, median_ms, table
 
-FORMATS = {"onnx": "onnxruntime", "openvino": "OpenVINO", "litert": "LiteRT", "mnn": "MNN"}
+FORMATS = {"onnx": "onnxruntime", "openvino": "OpenVINO", "litert": "LiteRT", "mnn": "MNN", "executorch": "ExecuTorch"}
 """Targets of the export, and what runs their files."""
 
 

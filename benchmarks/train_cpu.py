@@ -16,7 +16,6 @@ products of matrices, three multiplications with addition for each of the net's 
 
 from __future__ import annotations
 
-import statistics
 import sys
 import tempfile
 import time
@@ -32,7 +31,6 @@ import torch
 import tyro
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
-from turns import Helper, clocked, in_turn, machine, matrix_rate, median_ms, table
 
 from posewright.annotations import Annotations
 from posewright.console import hushed
@@ -48,6 +46,7 @@ from posewright.training.data import loaders
 from posewright.training.memory import keep_freed_memory
 from posewright.training.task import KeypointTask
 from posewright.training.trainer import choose_precision, trainer_for
+from turns import Helper, clocked, in_turn, machine, matrix_rate, median_ms, table
 
 KERAS_ORDER = "conv_relu_bn"
 MEAN = np.array([0.4404, 0.4440, 0.4327], np.float32)
@@ -93,7 +92,9 @@ class Ours:
     """posewright's own training of one net, some steps at a time."""
 
     def __init__(self, name: str, order: str | None, args: Args, labels: Annotations, folder: Path) -> None:
-        self.config = TrainConfig(model=name, input_size=str(args.size), batch_size=args.batch, precision=args.precision)  # type: ignore[arg-type]
+        self.config = TrainConfig(
+            model=name, epochs=1000, input_size=str(args.size), batch_size=args.batch, precision=args.precision
+        )  # type: ignore[arg-type]
         self.labels, self.rule, self.folder, self.steps = labels, CropRule((args.size, args.size)), folder, args.steps
         net = build_net(preset(name, order=order, activation="sigmoid"), len(labels.skeleton))
         self.parameters = trainable(net)
@@ -201,9 +202,11 @@ def compare(name: str, args: Args, labels: Annotations, folder: Path, rates: dic
         ours = way.startswith("posewright")
         kind = arithmetic if ours else "fp32"
         macs = own.macs if way.endswith("preset") else same.macs
-        ratios = [f"{medians[other] / ms:.2f}" if other in medians else "-" for other in ("textbook PyTorch", "tf.keras")]
+        ratios = [
+            f"{medians[other] / ms:.2f}" if other in medians else "-" for other in ("textbook PyTorch", "tf.keras")
+        ]
         share = 3 * macs / (ms / 1e3) / rates[kind]
-        spread = f"{statistics.quantiles(times[way], n=10)[0] * 1e3 / args.batch:.0f}"
+        spread = f"{float(np.quantile(times[way], 0.1)) * 1e3 / args.batch:.1f}"
         rows.append([way, kind, f"{ms:.1f}", spread, *ratios, f"{share:.0%}"])
     table(["", "in", "ms a picture", "lowest tenth", "x textbook", "x tf.keras", "of the cores' limit"], rows)
 

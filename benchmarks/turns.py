@@ -33,11 +33,13 @@ def in_turn(ways: Mapping[str, Callable[[], list[float]]], rounds: int) -> Times
     """
     names, times = list(ways), {name: [] for name in ways}
     for turn in range(rounds + 1):
+        start = time.perf_counter()
         for place in range(len(names)):
             name = names[(turn + place) % len(names)]
             found = ways[name]()
             if turn:
                 times[name] += found
+        print(f"round {turn} of {rounds}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
     return times
 
 
@@ -75,7 +77,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         print("| " + " | ".join(str(cell) for cell in row) + " |", flush=True)
 
 
-def matrix_rate(kind: str, device: str = "cpu", sides: Sequence[int] = (512, 768, 1024, 1536), seconds: float = 1.0) -> float:
+def matrix_rate(
+    kind: str, device: str = "cpu", sides: Sequence[int] = (512, 768, 1024, 1536), seconds: float = 1.0
+) -> float:
     """Multiplications with addition a second of the fastest product of two square matrices, in "fp32" or "bf16"."""
     import torch
 
@@ -109,9 +113,11 @@ class Helper:
         env: more environment variables.
     """
 
-    def __init__(self, python: str, script: str, settings: Mapping[str, Any], env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, python: str, script: str, settings: Mapping[str, Any], env: Mapping[str, str] | None = None
+    ) -> None:
         self.log: list[str] = []
-        command = [python, str(Path(__file__).with_name(script))]
+        command = [python, str(Path(__file__).parent / script)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(env or {})},
@@ -139,7 +145,9 @@ class Helper:
     def __enter__(self) -> Helper:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         assert self.process.stdin is not None
         self.process.stdin.close()
         try:

@@ -63,7 +63,7 @@ def copied(path: Path, folder: Path) -> Path:
 
 @pytest.mark.parametrize("to", TO)
 def test_loaded_by_its_ending_it_gives_what_the_onnx_file_gives(to, files):
-    onnx, other = posewright.load(files("onnx"), "cpu"), posewright.load(files(to), threads=1, exact=True)
+    onnx, other = posewright.load(files("onnx"), "cpu"), posewright.load(files(to), exact=True)
     assert read_info(files(to)) == onnx.info
     a, b = onnx.predict_batch([PICTURE] * 3, flip=True)[2], other.predict_batch([PICTURE] * 3, flip=True)[2]
     assert np.allclose(a.xy, b.xy, atol=0.01) and np.allclose(a.score, b.score, atol=1e-4)

@@ -74,6 +74,7 @@ def test_the_unfused_checkpoint_and_the_file_agree(flip, tmp_path, discs):
         (Bounds(median=-1), "off by .* px .median"),
         (Bounds(median=1, p99=-1), "99th percentile"),
         (Bounds(median=1, maps=-1), "heat maps are off by"),
+        (Bounds(median=1, presence=-1), "presence is off by"),
     ],
 )
 def test_a_file_that_differs_from_its_net_is_not_written(bounds, what, tmp_path, monkeypatch):

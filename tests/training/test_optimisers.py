@@ -51,6 +51,30 @@ def test_biases_and_norms_are_not_decayed(name):
         assert torch.equal(old, new) == (old.ndim == 1)
 
 
+class Clipped(pl.LightningModule):
+    """A net whose gradients are far longer than they may be."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.net, self.config = small_net(), config
+
+    def training_step(self, batch, _):
+        return 1e4 * self.net(batch).square().mean()
+
+    def configure_optimizers(self):
+        return build_optimiser(self.parameters(), self.config)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+@pytest.mark.parametrize("name", OPTIMISER_NAMES)
+def test_every_optimiser_is_clipped_in_every_arithmetic(name, precision, tmp_path):
+    config = replace(CONFIG, optimiser=name, precision=precision, lr=1e-3, epochs=1, clip=1e-3, ema=0.0)
+    task = Clipped(config)
+    trainer_for(config, "cpu", tmp_path, [], max_steps=1).fit(task, torch.utils.data.DataLoader(torch.randn(2, 3, 8, 8), 2))
+    assert sum(p.grad.square().sum() for p in task.parameters()).sqrt() <= 1e-3 * 1.01
+    assert not torch.equal(task.net[0].weight, small_net()[0].weight)
+
+
 @pytest.mark.parametrize("name", OPTIMISER_NAMES)
 def test_frozen_parts_are_left_out(name):
     net = small_net()

@@ -101,7 +101,10 @@ class Command:
         print(f"{path}: {size_on_disk(path) / 1e6:.1f} MB, {self.precision}.")
         if report is None:
             wants = " or ".join(target.format.engines)
-            print("It was not run: " + (f"{wants} is not installed here." if wants else "only other devices run such files."))
+            print(
+                "It was not run: "
+                + (f"{wants} is not installed here." if wants else "only other devices run such files.")
+            )
             return 0
         for line in (report.sentence(), *report.notes):
             print(line)

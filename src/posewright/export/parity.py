@@ -33,7 +33,8 @@ class Bounds:
     Attributes:
         median, p99: distance of keypoints, in cells of the heat map.
         maps: largest difference of heat maps, as a share of their largest value.
-        told: largest difference of covariances as a share of their size, of visibilities and calibrated scores as it is.
+        told: largest difference of covariances as a share of their size, of visibilities and scores as it is.
+        presence: largest difference of presence.
         loss: what may be lost of PCK, as a share.
     """
 
@@ -41,14 +42,15 @@ class Bounds:
     p99: float | None = None
     maps: float | None = None
     told: float | None = None
+    presence: float | None = None
     loss: float | None = None
 
 
 BOUNDS = {
-    "fp32": Bounds(median=0.0025, p99=0.025, maps=0.01, told=0.05),
-    "fp16": Bounds(median=0.02, p99=0.5, loss=0.005),
-    "int8": Bounds(median=0.25, loss=0.01),
-    "int8-dynamic": Bounds(median=0.25, loss=0.01),
+    "fp32": Bounds(median=0.0025, p99=0.025, maps=0.01, told=0.05, presence=0.01),
+    "fp16": Bounds(median=0.02, p99=0.5, presence=0.05, loss=0.005),
+    "int8": Bounds(median=0.25, presence=0.25, loss=0.01),
+    "int8-dynamic": Bounds(median=0.25, presence=0.25, loss=0.01),
 }
 """By precision. At a stride of 4 those of fp32 are 0.01 px and 0.1 px."""
 
@@ -85,12 +87,13 @@ class Parity:
         worst_map: largest difference between heat maps, as a share of the net's largest value on the crop.
         crops: how many crops were compared.
         worst_told: largest difference between what else is told of those keypoints: of covariances as a share of their
-            size, of visibilities and calibrated scores as it is; 0 where none of them is.
+            size, of visibilities and scores as it is.
         points: how many keypoints were compared.
         kept: (the net's, the file's) share of right keypoints; without labels what the net itself finds counts as right.
         rule: how right was measured.
         words: what the crops are.
         notes: what there is to say about how the file was written, one sentence each.
+        worst_presence: largest difference of presence.
     """
 
     worst_px: float
@@ -104,6 +107,7 @@ class Parity:
     rule: str = ""
     words: str = ""
     notes: tuple[str, ...] = ()
+    worst_presence: float = 0.0
 
     @property
     def loss(self) -> float:
@@ -144,8 +148,9 @@ class Parity:
             (
                 self.worst_told,
                 bounds.told,
-                "its calibrated score, covariance or visibility is off by {:.3f}, more than {:.3f}",
+                "its score, covariance or visibility is off by {:.3f}, more than {:.3f}",
             ),
+            (self.worst_presence, bounds.presence, "its presence is off by {:.3f}, more than {:.3f}"),
             (self.loss, bounds.loss, "it loses {:.4f} of " + (self.rule or "PCK") + ", more than {:.4f}"),
         ]
         for value, bound, words in asked:
@@ -174,7 +179,7 @@ def compare(net: DeployedNet, run: Run, check: CheckSet) -> Parity:
     Keypoints count whose peak is higher than ``SCORE`` and whose place the net's own maps settle: not those on a peak so flat
     that rounding alone moves it by ``SETTLED``. Of files without keypoints, what their maps decode to is compared.
     """
-    worst_map = worst_told = 0.0
+    worst_map = worst_told = worst_presence = 0.0
     true_xy, got_xy, sures = [], [], []
     for crop in check.crops:
         with torch.no_grad():
@@ -193,13 +198,17 @@ def compare(net: DeployedNet, run: Run, check: CheckSet) -> Parity:
             apart = np.abs(got["heatmaps"] - maps).max() / max(np.abs(maps).max(), LEAST_MAP)
             worst_map = float(np.maximum(worst_map, apart))
         worst_told = float(np.maximum(worst_told, _told(net, true, got, sure)))
+        if "presence" in got:
+            worst_presence = float(np.maximum(worst_presence, np.abs(got["presence"] - true["presence"]).max()))
     ours, theirs, counts = np.array(true_xy, float), np.array(got_xy, float), np.array(sures)
     off = np.linalg.norm(theirs - ours, axis=-1)[counts]
     median, p99 = np.percentile(off, (50, 99)) if len(off) else (0.0, 0.0)
     worst = float(off.max(initial=0))
     kept, rule = _kept(check, ours, theirs, counts)
     figures = (worst_told, float(median), float(p99), len(off))
-    return Parity(worst, worst_map, len(check.crops), *figures, kept, rule, check.words)
+    return Parity(
+        worst, worst_map, len(check.crops), *figures, kept, rule, check.words, worst_presence=worst_presence
+    )
 
 
 def loss_on(net: DeployedNet, check: CheckSet) -> Callable[[Run], float]:
@@ -235,7 +244,7 @@ def _told(
 ) -> float:
     """The largest difference of what is told of the keypoints that count, besides their place."""
     worst = 0.0
-    if net.curve is not None and "keypoints" in got:
+    if "keypoints" in got:
         worst = float(np.abs(got["keypoints"] - true["keypoints"])[..., 2][sure].max(initial=0))
     for name in ("covariance", "visibility"):
         if name in got:

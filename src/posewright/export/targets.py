@@ -83,7 +83,7 @@ LITERT = "pip install 'posewright[train,litert]', then pip install --no-deps -r 
 MNN = "pip install 'posewright[mnn]'"
 COREML = "pip install coremltools"
 TF_PACKAGES = ("tensorflow", "onnx2tf")
-TENSORFLOW = "Make an environment of its own for it: make tensorflow"
+TENSORFLOW = "pip install tensorflow-cpu onnx2tf, in an environment of its own: see docs/model-files.md"
 EXECUTORCH = "pip install executorch"
 
 TARGETS = {

@@ -1,6 +1,8 @@
 """TensorFlow: the net's ONNX graph through onnx2tf, with the inputs and outputs of every other model file.
 
-onnx2tf moves channels last as it sees fit; here its outputs get the model file's names and order of axes back.
+onnx2tf moves channels last as it sees fit; here its outputs get the model file's names and order of axes back. With three
+keypoints it takes them for their three numbers (x, y, score): presence is then wrong, and such a file is refused by the check
+that every export ends with.
 """
 
 from __future__ import annotations

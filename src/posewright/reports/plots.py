@@ -192,7 +192,11 @@ def accuracy_by_latency(
         axes.set_xlim(0, 1.15 * slowest)
     if lower:
         axes.invert_yaxis()
-    _dress(axes, f"{figure} by time: the better, the higher; the faster, the further left", "ms a picture (net, batch of 1)")
+    _dress(
+        axes,
+        f"{figure} by time: the better, the higher; the faster, the further left",
+        "ms a picture (net, batch of 1)",
+    )
     axes.set_ylabel(figure)
     figure_.legend(loc="outside lower center", ncols=1 if len(drawn) < 4 else 2, frameon=False, fontsize=9)
     return _save(figure_, path)

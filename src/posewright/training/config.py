@@ -14,6 +14,7 @@ from posewright.training.augment_config import AugmentConfig
 from posewright.training.distill_config import DistillConfig
 from posewright.training.run_config import BELONGS, CHOICES, RunConfig, one_of
 
+DEVICE_DATA = ("auto", "on", "off")
 LOSSES = ("bce", "mse", "mae", "weighted_mse", "smooth_l1", "huber", "adaptive_wing")
 
 
@@ -22,7 +23,7 @@ class TrainConfig(RunConfig):
     """Settings of one training run."""
 
     kind: ClassVar = "keypoints"
-    choices: ClassVar = CHOICES | {"loss": LOSSES}
+    choices: ClassVar = CHOICES | {"loss": LOSSES, "device_data": DEVICE_DATA}
     belongs: ClassVar = {"huber_delta": ("loss", ("huber",)), **BELONGS}
 
     init: str = "auto"
@@ -48,6 +49,8 @@ class TrainConfig(RunConfig):
     """Standard deviation of a target's gaussian, in heatmap cells."""
     threshold: float = 0.2
     """The PCK threshold that is watched: a share of the skeleton's own normaliser."""
+    device_data: Annotated[str, one_of(DEVICE_DATA)] = "auto"
+    """Keep the training pictures on the device and make the crops there; auto does so on a graphics card with room."""
     teacher: str | None = None
     """Learn from this model, too: a checkpoint, a run's folder, a shipped name, or any ONNX file with heat maps or keypoints."""
     unlabelled: str | None = None

@@ -19,14 +19,16 @@ from posewright.skeletons import load_skeleton
 from posewright.training.config import TrainConfig
 from posewright.training.dataset import CropDataset, EpochSampler, ShareSampler, collate, single_threaded
 from posewright.training.hard_list import read_hard
+from posewright.training.on_device import DeviceBatches, store_for
 from posewright.training.perspective import CropMap
 from posewright.training.plan import batch_for
 from posewright.training.prefetch import Prefetched
 from posewright.training.ranks import ALONE, Place, cores
 from posewright.training.reach import check_packed
+from posewright.training.recipes import as_they_are
 from posewright.training.run_config import RunConfig
 
-Loader = DataLoader[Any] | Prefetched
+Loader = DataLoader[Any] | Prefetched | DeviceBatches
 
 
 def read_data(config: RunConfig) -> tuple[Annotations, list[str]]:
@@ -123,7 +125,15 @@ def loaders(
     _check_reach(train, val, place)
     batch = min(config.batch_size or batch_for(len(train), place.ranks), len(train))
     weights = _weights(config, annotations, train, batch)
-    return sampled(config, train, val, batch, weights, start, place)
+    device = choose_device(config.device)
+    store = store_for(config, train, device)
+    if store is None:
+        return sampled(config, train, val, batch, weights, start, place)
+    store.fill(f"cuda:{place.local_rank}" if device == "cuda" else device)
+    if place.first:
+        print(f"the training pictures lie on {device}: {store.bytes / 1e6:,.0f} MB")
+    recipes, whole = sampled(config, store.dataset, val, batch, weights, start, place, collate, as_they_are)
+    return DeviceBatches(recipes, store), whole
 
 
 def sampled(
@@ -135,6 +145,7 @@ def sampled(
     start: int = 0,
     place: Place = ALONE,
     collate: Callable[[Any], Any] = collate,
+    collate_train: Callable[[Any], Any] | None = None,
 ) -> tuple[Loader, Loader]:
     """One process's loaders of two sets of samples.
 
@@ -143,6 +154,7 @@ def sampled(
         weights: how often a pass shows each training sample; once where None.
         start, place: as for :func:`loaders`.
         collate: what makes one batch of samples.
+        collate_train: the same for training samples, where they want another.
 
     Raises:
         PosewrightError: where a batch does not divide among the processes, or an epoch has too few of them.
@@ -158,7 +170,6 @@ def sampled(
     workers = loader_processes(config, place)
     common: dict[str, Any] = {
         "num_workers": workers,
-        "collate_fn": collate,
         "persistent_workers": workers > 0,
         "worker_init_fn": single_threaded if workers else None,
         # A forked process inherits OpenCV's and OpenMP's locks in whatever state they are, and may wait for ever.
@@ -166,8 +177,8 @@ def sampled(
         "pin_memory": torch.cuda.is_available(),
     }
     made: list[DataLoader[Any]] = [
-        DataLoader(train, part, sampler=sampler, drop_last=True, **common),
-        DataLoader(val, min(part, len(mine)), sampler=mine, **common),
+        DataLoader(train, part, sampler=sampler, drop_last=True, collate_fn=collate_train or collate, **common),
+        DataLoader(val, min(part, len(mine)), sampler=mine, collate_fn=collate, **common),
     ]
     first, second = made if workers else (Prefetched(loader) for loader in made)
     return first, second

@@ -84,6 +84,11 @@ class CropDataset(Dataset[Sample]):
         self._backgrounds = self._find_backgrounds()
         self.drawn = rule
 
+    @property
+    def pastes(self) -> bool:
+        """Whether objects are pasted onto other backgrounds."""
+        return self._backgrounds is not None
+
     def __len__(self) -> int:
         return len(self.objects)
 
@@ -97,7 +102,10 @@ class CropDataset(Dataset[Sample]):
                 return sample
         return self._positive(index, rng)
 
-    def _positive(self, index: int, rng: np.random.Generator) -> Sample:
+    def _place(
+        self, index: int, rng: np.random.Generator
+    ) -> tuple[CropMap, NDArray[np.float64], NDArray[np.uint8], NDArray[np.uint8]]:
+        """Where an object's crop lies, and of its keypoints the points in the crop, state and visibility."""
         a, config = self.annotations, self.augment
         box, mirrors = a.boxes[index], [False, False]
         if config is None:
@@ -112,6 +120,11 @@ class CropDataset(Dataset[Sample]):
         keypoints = a.keypoints[index][order]
         points, state = self._targets(keypoints, place)
         visible = np.where(state == DRAWN, keypoints[:, 2], 0).astype(np.uint8)
+        return place, points, state, visible
+
+    def _positive(self, index: int, rng: np.random.Generator) -> Sample:
+        a, config = self.annotations, self.augment
+        place, points, state, visible = self._place(index, rng)
         picture = picture_of(a, int(a.image[index]))
         drawn = self.drawing(place)
         crop = warp(picture, drawn.similarity, self.drawn, drawn.tilt_matrix)
@@ -145,20 +158,33 @@ class CropDataset(Dataset[Sample]):
         except ValueError as error:
             raise PosewrightError(f"the mask {error}", file=a.source or None, record=a.record(index)) from None
 
-    def _negative(self, index: int, rng: np.random.Generator) -> Sample | None:
-        """A crop that shows no object: of a picture without any where there are such, else beside the objects."""
-        a = self.annotations
-        image = int(a.image[index])
-        side = float((a.boxes[index, 2:] - a.boxes[index, :2]).max()) * self.rule.margin
+    def _negative_image(self, index: int, rng: np.random.Generator) -> int:
+        """The picture of a crop that shows no object: one without any where there are such, else the object's own."""
         if len(self.empty_images) and rng.random() < 0.5:
-            image = int(rng.choice(self.empty_images))
-        picture = picture_of(a, image)
-        box = negative_box((picture.shape[1], picture.shape[0]), a.boxes[self._of_image[image]], side, rng)
+            return int(rng.choice(self.empty_images))
+        return int(self.annotations.image[index])
+
+    def _negative_place(
+        self, index: int, image: int, size: tuple[int, int], rng: np.random.Generator
+    ) -> Similarity | None:
+        """Where on that picture, of this (width, height), such a crop lies; None where there is no room for one."""
+        a = self.annotations
+        side = float((a.boxes[index, 2:] - a.boxes[index, :2]).max()) * self.rule.margin
+        box = negative_box(size, a.boxes[self._of_image[image]], side, rng)
         if box is None:
             return None
         # No zoom and no shift: both would bring into view what the box was chosen to leave out.
         still = replace(self.augment or PLAIN, scale=0.0, shift=0.0, rotation=0.0)
-        similarity, *_ = random_similarity(box, replace(self.rule, margin=1.0), still, rng)
+        return random_similarity(box, replace(self.rule, margin=1.0), still, rng)[0]
+
+    def _negative(self, index: int, rng: np.random.Generator) -> Sample | None:
+        """A crop that shows no object; None where there is no room for one."""
+        a = self.annotations
+        image = self._negative_image(index, rng)
+        picture = picture_of(a, image)
+        similarity = self._negative_place(index, image, (picture.shape[1], picture.shape[0]), rng)
+        if similarity is None:
+            return None
         k = len(a.skeleton)
         crop = warp(picture, self.drawing(CropMap(similarity)).similarity, self.drawn)
         nothing, silence = np.zeros(k, np.uint8), np.full(k, EMPTY, np.uint8)

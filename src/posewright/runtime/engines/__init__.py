@@ -56,9 +56,7 @@ ENGINES = {
         EngineKind("savedmodel", "tensorflow", "SavedModelEngine", "tensorflow", "pip install tensorflow-cpu"),
         EngineKind("frozen", "tensorflow", "FrozenEngine", "tensorflow", "pip install tensorflow-cpu"),
         EngineKind("mnn", "mnn", "MnnEngine", "MNN", "pip install 'posewright[mnn]'"),
-        EngineKind(
-            "executorch", "executorch", "ExecuTorchEngine", "executorch", "pip install executorch"
-        ),
+        EngineKind("executorch", "executorch", "ExecuTorchEngine", "executorch", "pip install executorch"),
     )
 }
 """All engines by name."""
