@@ -186,7 +186,7 @@ def run_trials(args: Args, trials: Trials, labels: Annotations, folder: Path) ->
             elif name == TOGETHER:
                 flipped = found.setdefault(f"{TOGETHER}, flip test", {})
                 flipped[seed] = measured(place, "flip", truth, read(place, config, parts, "flip", truth))
-            result = collected(found, epochs, trials, spent, truth)
+            result = with_earlier(collected(found, epochs, trials, spent, truth), folder / "results.json")
             write(args, folder, result)
     return result
 
@@ -215,6 +215,13 @@ def collected(
         if name != BASELINE:
             rows[name]["against the baseline"] = difference(found[BASELINE], of, truth)
     return rows
+
+
+def with_earlier(rows: dict[str, Any], results: Path) -> dict[str, Any]:
+    """The rows with those of arms that an earlier call measured, in the table's order."""
+    earlier = json.loads(results.read_text()) if results.is_file() else {}
+    whole = earlier | rows
+    return {name: whole[name] for name in (BASELINE, *ARMS, *whole) if name in whole}
 
 
 def write(args: Args, folder: Path, rows: dict[str, Any]) -> None:

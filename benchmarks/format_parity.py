@@ -1,7 +1,7 @@
 """Every preset at full size through every format whose packages are installed: does the file return what the net does?
 
 ``python benchmarks/format_parity.py`` takes minutes a preset; ``--presets hourglass_s2 cpm_hand --to onnx openvino`` a part
-of it. The nets are untrained, their maps scaled until they have peaks; ``make test`` does the same with narrow nets on small crops.
+of it. The nets are untrained, their maps scaled until they have peaks; ``make test`` does the same with narrow nets.
 Results are saved as they come (``--output``), and what is there already is not done again.
 """
 

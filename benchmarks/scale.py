@@ -33,6 +33,7 @@ from typing import Literal
 
 import numpy as np
 import tyro
+
 from turns import clocked, in_turn, machine, median_ms, table
 
 MB = 1e6
@@ -273,8 +274,17 @@ def memory(args: Args, budget: Budget, folder: Path) -> None:
         middle = marks[len(marks) // 2]
         grown = marks[-1][1] - middle[1]
         a_million = grown / max(marks[-1][0] - middle[0], 1) * 1e6 / MB
-        rows.append([name, f"{seen:,}", *(f"{m / MB:.1f}" for m in (marks[0][1], middle[1], marks[-1][1])), f"{a_million:.0f}"])
-    head = ["", "pictures", "MB after the first round", "half way", "at the end", "growth of the second half, MB a million"]
+        rows.append(
+            [name, f"{seen:,}", *(f"{m / MB:.1f}" for m in (marks[0][1], middle[1], marks[-1][1])), f"{a_million:.0f}"]
+        )
+    head = [
+        "",
+        "pictures",
+        "MB after the first round",
+        "half way",
+        "at the end",
+        "growth of the second half, MB a million",
+    ]
     table(head, rows)
 
 
@@ -319,7 +329,9 @@ def main(args: Args) -> None:
         pictures(args, budget)
         return
     with tempfile.TemporaryDirectory() as folder:
-        {"people": people, "size": size, "memory": memory, "processes": processes}[args.what](args, budget, Path(folder))
+        {"people": people, "size": size, "memory": memory, "processes": processes}[args.what](
+            args, budget, Path(folder)
+        )
 
 
 if __name__ == "__main__":

@@ -27,8 +27,6 @@ from typing import Any
 
 import torch
 import tyro
-from train_cpu import PlainCrops
-from turns import in_turn, machine, matrix_rate, table
 
 from posewright.annotations import Annotations
 from posewright.geometry import CropRule
@@ -39,6 +37,8 @@ from posewright.training.config import TrainConfig
 from posewright.training.data import loaders
 from posewright.training.optimisers import build_optimiser
 from posewright.training.task import KeypointTask
+from train_cpu import PlainCrops
+from turns import in_turn, machine, matrix_rate, table
 
 WAYS = ("textbook", "loader", "on the device", "compiled", "compiled, CUDA graphs", "one batch")
 
@@ -100,7 +100,9 @@ class Way:
             shared: dict[str, Any] = {"shuffle": True, "drop_last": True, "num_workers": workers}
             spawned = {"persistent_workers": True, "multiprocessing_context": "spawn"} if workers else {}
             data = PlainCrops(labels, args.size)
-            loader = torch.utils.data.DataLoader(data, args.batch, pin_memory=args.device == "cuda", **shared, **spawned)
+            loader = torch.utils.data.DataLoader(
+                data, args.batch, pin_memory=args.device == "cuda", **shared, **spawned
+            )
         else:
             net = net.to(memory_format=torch.channels_last)
             loader, val = loaders(config, labels, CropRule((args.size, args.size)))  # type: ignore[assignment]
@@ -182,7 +184,9 @@ def main(args: Args) -> None:
     rates = {kind: matrix_rate(kind, args.device, sides) for kind in ("fp32", "bf16")}
     words = ", ".join(f"{kind} {rate / 1e12:.2f}" for kind, rate in rates.items())
     print(f"products of matrices, million millions of multiplications with addition a second: {words}")
-    print(f"batches of {args.batch} at {args.size}x{args.size}, {args.workers} loader processes; medians of {args.rounds} rounds")
+    print(
+        f"batches of {args.batch} at {args.size}x{args.size}, {args.workers} loader processes; medians of {args.rounds} rounds"
+    )
     with tempfile.TemporaryDirectory() as folder:
         labels = make_hand_set(Path(folder) / "data", args.pictures, val_share=0.1)
         for name in args.presets:

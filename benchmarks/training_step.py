@@ -85,7 +85,12 @@ def main(args: Args) -> None:
         labels = make_hand_set(Path(folder) / "data", 400, val_share=0.05)
         for precision, batch in itertools.product(args.precisions, args.batch_sizes):
             config = TrainConfig(
-                model=args.model, epochs=1000, input_size=str(args.size), batch_size=batch, precision=precision, ema=args.ema
+                model=args.model,
+                epochs=1000,
+                input_size=str(args.size),
+                batch_size=batch,
+                precision=precision,
+                ema=args.ema,
             )  # type: ignore[arg-type]
             times: dict[str, list[float]] = {"one batch in memory": [], "loader": [], "fit": []}
             for turn in range(args.rounds):

@@ -29,6 +29,8 @@ from pathlib import Path
 from typing import Any
 
 BATCH = 16
+RETRIES = 3
+"""A part that has killed so many workers and one more ends the job; Ray's own choice is to try for ever."""
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 Entry = dict[str, Any]
 
@@ -64,7 +66,9 @@ def write_parts(source: Path, out: Path, size: int) -> int:
         digest = hashlib.sha256(told).hexdigest()
     else:
         with source.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+            digest = (
+                hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+            )
     this = {"pictures": digest, "size": size}
     if stamp.exists():
         before = json.loads(stamp.read_text())
@@ -144,7 +148,12 @@ class Worker:
                 rows.append({**shared, "pose": -1})
             for i in range(len(poses)):
                 points = [v for (x, y), s in zip(poses.xy[i], poses.score[i], strict=True) for v in (x, y, s)]
-                own = {"pose": i, "box": poses.boxes[i].tolist(), "presence": float(poses.presence[i]), "keypoints": points}
+                own = {
+                    "pose": i,
+                    "box": poses.boxes[i].tolist(),
+                    "presence": float(poses.presence[i]),
+                    "keypoints": points,
+                }
                 rows.append({**shared, **own})
         return rows
 
@@ -181,6 +190,8 @@ def main() -> None:
         fn_constructor_args=(args.model, str(args.out.resolve()), args.threads),
         batch_size=1,
         num_cpus=args.threads,
+        max_restarts=-1,  # machines come and go
+        max_task_retries=RETRIES,
         compute=ray.data.ActorPoolStrategy(size=workers),
     )
     total = {"pictures": 0, "poses": 0, "failed": 0, "seconds": 0.0}

@@ -31,7 +31,9 @@ def script(path: str) -> types.ModuleType:
 
 def rows(text: str) -> dict[str, list[str]]:
     """The cells of printed tables, by their first."""
-    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")]
+    found = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")
+    ]
     return {row[0]: row[1:] for row in found}
 
 
@@ -62,7 +64,9 @@ def test_training_is_compared_on_one_net(discs, tmp_path, capsys):
     cells = rows(out)
     same, own, plain = (cells[w] for w in ("posewright, same layers", "posewright, the preset", "textbook PyTorch"))
     assert plain[3] == "1.00" and float(same[3]) > 0 and float(own[3]) > 0
-    share = 3 * bench.Ours("hourglass_s1_mobile_nano", "conv_relu_bn", args, discs, tmp_path).macs / float(same[1]) / 1e6
+    share = (
+        3 * bench.Ours("hourglass_s1_mobile_nano", "conv_relu_bn", args, discs, tmp_path).macs / float(same[1]) / 1e6
+    )
     assert float(same[5].rstrip("%")) / 100 == pytest.approx(share, abs=0.01)
 
 

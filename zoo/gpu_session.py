@@ -65,6 +65,8 @@ WHEELS = ("tyro", "typeguard", "docstring_parser")
 PIECE, MOST = 15 * 2**20, 4
 """Bytes of a piece of what comes back, and how many pieces there may be: 64 MiB together, no file above 16."""
 STATE = "session.json"
+OF_TRAINING = 0.85
+"""Of a net's time; the rest is for starting, bringing pictures over, and measuring."""
 AUGMENT = {
     "body": AugmentConfig(negative=0.08),
     "face": AugmentConfig(rotation=25, scale=0.15, cutout=0.1),
@@ -416,7 +418,7 @@ def run(args: Train, job: Job, labels: Annotations, minutes: float) -> None:
         if not epochs:
             config = config_of(args, job, folder, 1)
             pace = comparing.paces({job.folder: (config, comparing.OWN)}, labels, args.work, rounds=1)
-            epochs = comparing.epochs_in(minutes, pace[job.folder], len(labels.of_split("train")))
+            epochs = comparing.epochs_in(OF_TRAINING * minutes, pace[job.folder], len(labels.of_split("train")))
             known["ms a picture"] = round(1e3 * pace[job.folder], 4)
         known |= {"epochs": epochs, "net": job.text, "terms": TERMS[job.set]}
         note(args.work, job.folder, known | {"status": "begun"})

@@ -37,7 +37,7 @@ def test_its_round_trip_lies_right_and_below_by_what_was_measured_of_its_own_cod
     points = torch.from_numpy(similarity.apply(truth)).float()
     net = build_net(preset("hourglass_s1_nano", channels=16), 400)
     maps = recipe.hourglass_targets(points, torch.ones(1, 400, dtype=torch.bool), (64, 64), 4)
-    batch = {"inverse": torch.from_numpy(similarity.inverse().matrix)[None].float()}
+    batch = {"inverse": torch.tensor(similarity.inverse().matrix)[None].float()}
     away = (recipe.hourglass_points(net, maps, batch).numpy() - truth) / (250 / 64)
     assert away.mean((0, 1)) == pytest.approx([0.62, 0.62], abs=0.04)
 
@@ -46,7 +46,7 @@ def test_a_peak_in_the_first_row_or_column_stays_in_cells():
     net, maps = build_net(preset("hourglass_s1_nano", channels=16), 2), torch.zeros(1, 2, 16, 16)
     maps[0, 0, 5, 0], maps[0, 1, 5, 4] = 1, 1
     similarity = Similarity.crop((100, 100, 200, 200), (64, 64))
-    found = recipe.hourglass_points(net, maps, {"inverse": torch.from_numpy(similarity.inverse().matrix)[None].float()})
+    found = recipe.hourglass_points(net, maps, {"inverse": torch.tensor(similarity.inverse().matrix)[None].float()})
     assert found[0, 0].tolist() == [0, 5]
     assert found[0, 1, 0] > 100
 
@@ -97,7 +97,7 @@ def test_the_loss_is_the_mean_square_summed_over_stacks(discs):
     parts = task.losses(collate([data[0], data[1]]))
     target, _ = task.targets(collate([data[0], data[1]]), (16, 16))
     by_hand = sum(((parts["output"][:, s] - target) ** 2).mean() for s in range(2))
-    assert float(parts["loss"]) == pytest.approx(float(by_hand))
+    assert parts["loss"].item() == pytest.approx(by_hand.item())
     optimiser = task.configure_optimizers()
     assert isinstance(optimiser, torch.optim.RMSprop) and optimiser.defaults["eps"] == 1e-7
     assert isinstance(task, KeypointTask)

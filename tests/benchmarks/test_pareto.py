@@ -6,6 +6,8 @@ import pytest
 
 import pareto
 from posewright.errors import PosewrightError
+from posewright.training.config import TrainConfig
+from posewright.training.nets import net_settings
 
 
 @pytest.mark.parametrize(
@@ -14,8 +16,13 @@ from posewright.errors import PosewrightError
 def test_every_net_of_the_tables_takes_its_crops(text):
     net = pareto.Net.parse(text)
     assert str(net) == text
-    parameters, macs = pareto.size_of(net)
-    assert 0 < parameters < 10 and macs > 1
+    config = net.onto(TrainConfig())
+    assert config.size[0] % net_settings(config).multiple == 0
+
+
+def test_the_size_of_a_net_is_known_without_running_it():
+    parameters, macs = pareto.size_of(pareto.Net.parse("hourglass_s1_nano@128"))
+    assert (round(parameters, 2), round(macs)) == (0.22, 106)
 
 
 @pytest.mark.parametrize("text", ["hourglass_s1_nano", "hourglass_s1_nano@128 width=3", "hourglas_s1@128", "@128"])

@@ -70,7 +70,9 @@ class Clipped(pl.LightningModule):
 def test_every_optimiser_is_clipped_in_every_arithmetic(name, precision, tmp_path):
     config = replace(CONFIG, optimiser=name, precision=precision, lr=1e-3, epochs=1, clip=1e-3, ema=0.0)
     task = Clipped(config)
-    trainer_for(config, "cpu", tmp_path, [], max_steps=1).fit(task, torch.utils.data.DataLoader(torch.randn(2, 3, 8, 8), 2))
+    trainer_for(config, "cpu", tmp_path, [], max_steps=1).fit(
+        task, torch.utils.data.DataLoader(torch.randn(2, 3, 8, 8), 2)
+    )
     assert sum(p.grad.square().sum() for p in task.parameters()).sqrt() <= 1e-3 * 1.01
     assert not torch.equal(task.net[0].weight, small_net()[0].weight)
 

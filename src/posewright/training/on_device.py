@@ -295,7 +295,9 @@ def store_for(config: TrainConfig, train: CropDataset, device: str) -> Store | N
     store = Store(RecipeDataset(train.annotations, train.rule, train.augment, train.seed))
     there = room(device)
     if store.bytes > there:
-        what = f"the training pictures take {store.bytes / 1e9:.1f} GB, and {there / 1e9:.1f} GB of {device} are for them"
+        what = (
+            f"the training pictures take {store.bytes / 1e9:.1f} GB, and {there / 1e9:.1f} GB of {device} are for them"
+        )
         if asked:
             raise PosewrightError(what, fix="Use --device-data off, or `posewright pack` them first")
         print(f"{what}: they are loaded batch by batch")

@@ -1,7 +1,7 @@
 """Training samples as recipes: everything about them but their pixels, drawn as :class:`CropDataset` draws it.
 
-A recipe costs an eighth of the time of the crop it stands for, and loader processes hand it on for next to nothing. Where the pictures
-lie on the device (:mod:`posewright.training.on_device`), the crops are made there from recipes.
+A recipe costs an eighth of the time of the crop it stands for, and loader processes hand it on for next to nothing. Where the
+pictures lie on the device (:mod:`posewright.training.on_device`), the crops are made there from recipes.
 """
 
 from __future__ import annotations
