@@ -7,9 +7,9 @@
 ``family`` trains nets, measures and times them, and draws what they reach. Nets are written as preset, @, crop size and settings,
 such as "hourglass_s1_nano@128 channels=48"; without ``--nets`` they are those of the table FAMILY and the source presets.
 
-Every net sees the same pictures equally often, under the defaults of ``posewright train``. With ``--teacher`` the nets of the
-family learn from that model as well, except where a net is the teacher itself; the source presets never do. A net that has been
-trained elsewhere takes part where its ``model.safetensors`` lies in its folder.
+Every net sees the same pictures equally often, under the defaults of ``posewright train``. With ``--teacher`` our nets learn from
+that model as well; the source presets never do. A net that was trained elsewhere (zoo/gpu_session.py) takes part where its
+``model.safetensors`` lies in its run's folder, NET_EPOCHS_SEED such as "hourglass_s1_nano@96_40_0".
 
 Times are those of onnxruntime on one crop, picture in and keypoints out, on two threads; the nets take turns, and the table has
 median and fastest. Training that was broken off goes on after its last finished epoch.
@@ -85,7 +85,13 @@ CANDIDATES = (
         "hourglass_s1_tiny@128",
     ),
     *("hourglass_s2_nano@192", "hourglass_s2_mobile_tiny@128", "hourglass_s2_tiny@128 channels=96"),
-    *("hourglass_s2_tiny@128", "hourglass_s1_tiny@160", "hourglass_s1_tiny@192", "hourglass_s2_tiny@160 channels=96"),
+    *(
+        "hourglass_s2_tiny@128",
+        "hourglass_s1_tiny@160",
+        "hourglass_s1_tiny@192",
+        "hourglass_s2_tiny@160 channels=96",
+        "hourglass_s2_tiny@160",
+    ),
     *("hourglass_s2_mobile_tiny@192", "hourglass_s1_mobile_tiny@192", "hourglass_s1_nano@256"),
 )
 """Nets that might stand on the front."""
@@ -94,8 +100,15 @@ SOURCES = (
     *("hourglass_s2_mobile@256 order=conv_relu_bn", "hourglass_s2@256 order=conv_relu_bn"),
 )
 """The published nets of the hourglass system, layers in its own order."""
-FAMILY: dict[float, tuple[str, ...]] = {}
-"""Nets chosen for each target; by ``latency`` where empty."""
+FAMILY: dict[float, tuple[str, ...]] = {
+    1.0: ("hourglass_s1_nano@96", "hourglass_s1_mobile_nano@128"),
+    2.0: ("hourglass_s1_nano@160", "hourglass_s2_nano@128", "hourglass_s1_mobile_tiny@128"),
+    4.0: ("hourglass_s1_tiny@128", "hourglass_s2_mobile_tiny@128"),
+    8.0: ("hourglass_s1_tiny@160", "hourglass_s2_tiny@128"),
+    16.0: ("hourglass_s1_tiny@192", "hourglass_s2_tiny@160", "hourglass_s2_mobile_tiny@192"),
+}
+"""For each target the nets to train: of those that ``latency`` found near it, the ones with the most to learn by, plain and
+depthwise."""
 KEYPOINTS = 14
 
 
@@ -162,8 +175,8 @@ class Family:
     """Folder of Leeds Sports Pose Extended, or such a set packed with its splits."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("runs/pareto")
     """Folder of all runs and of the results."""
-    nets: tuple[str, ...] = ()
-    """Which nets of ours; the family's unless given."""
+    nets: tuple[str, ...] = tuple(net for of in FAMILY.values() for net in of)
+    """Which nets of ours."""
     sources: tuple[str, ...] = SOURCES
     """Which of the source systems' nets."""
     epochs: int = 40
@@ -271,23 +284,6 @@ def latency(args: Latency) -> None:
 # -- accuracy ------------------------------------------------------------------------------------------------------------
 
 
-def chosen_nets(args: Family) -> list[Net]:
-    """The nets of ours.
-
-    Raises:
-        PosewrightError: where neither anybody nor the table nor a latency run says which.
-    """
-    texts: Sequence[str] = args.nets or [text for of in FAMILY.values() for text in of]
-    if not texts:
-        kept = args.output / "latency.json"
-        if not kept.is_file():
-            raise PosewrightError(
-                "no nets are chosen", fix="Name them with --nets, or run `latency` with the same -o first"
-            )
-        texts = [text for of in json.loads(kept.read_text())["near"].values() for text in of]
-    return [Net.parse(text) for text in dict.fromkeys(texts)]
-
-
 def config_of(args: Family, net: Net, seed: int, *, taught: bool) -> TrainConfig:
     config = TrainConfig(
         output=str(args.output / f"{net.folder}_{args.epochs}_{seed}{'_taught' if taught else ''}"),
@@ -307,7 +303,7 @@ def family(args: Family) -> None:
     keep_settings(args.output, {k: getattr(args, k) for k in ("objects", "held", "lr")})
     labels = thinned(bodies(args.data), args.objects, args.held)
     truth = labels.of_split("val")
-    contestants = [(net, args.teacher is not None, "ours") for net in chosen_nets(args)]
+    contestants = [(net, args.teacher is not None, "ours") for net in map(Net.parse, dict.fromkeys(args.nets))]
     contestants += [(net, False, "source preset") for net in map(Net.parse, args.sources)]
     found: dict[str, dict[str, Any]] = {}
     for seed in args.seeds:
@@ -400,13 +396,16 @@ def draw(points: Sequence[Mapping[str, Any]], title: str, target: Path) -> None:
             axes.annotate(
                 text, (point["ms"], 100 * point["figures"][name]), (4, -10), textcoords="offset points", fontsize=7
             )
+        low, high = (math.log2(f(p["ms"] for p in points)) for f in (min, max))
+        ticks = [2.0**e for e in range(math.floor(low), math.ceil(high) + 1)]
         axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set_xlim(ticks[0] / 1.1, ticks[-1] * 1.6)
         axes.set_xlabel("ms a picture (median)")
         axes.set_ylabel(f"{name}, %")
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].legend(frameon=False, loc="lower right")
+    panels[0].legend(frameon=False, loc="upper left")
     figure.suptitle(title, fontsize=9)
     figure.tight_layout()
     with whole_file(target) as temporary:

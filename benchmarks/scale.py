@@ -182,15 +182,13 @@ def people(args: Args, budget: Budget, folder: Path) -> None:
     ways = {}
     for count in args.people:
         corner = rng.uniform((0, 0), (1100, 500), (count, 2))
-        boxes = np.column_stack([corner, corner + (150, 200)])
+        boxes = np.column_stack([corner, corner + np.array([150, 200])])
         ways[str(count)] = lambda boxes=boxes: clocked(lambda: model(frame, boxes), 1)
     times = in_turn(ways, args.rounds)
     print(f"{name}, a 1280 x 720 frame in memory, onnxruntime\n")
-    alone = median_ms(times[str(args.people[0])]) / args.people[0]
-    rows = [
-        [n, f"{median_ms(times[str(n)]):.1f}", f"{median_ms(times[str(n)]) / n:.1f}", f"{median_ms(times[str(n)]) / n / alone:.2f}"]
-        for n in args.people
-    ]  # fmt: skip
+    ms = {n: median_ms(times[str(n)]) for n in args.people}
+    alone = ms[args.people[0]] / args.people[0]
+    rows = [[n, f"{ms[n]:.1f}", f"{ms[n] / n:.1f}", f"{ms[n] / n / alone:.2f}"] for n in args.people]
     table(["people", "ms a frame", "ms a person", "of one alone"], rows)
 
 
@@ -226,10 +224,12 @@ def size(args: Args, budget: Budget, folder: Path) -> None:
 
         model = posewright.load(model_file(name, side, folder), threads=args.threads)
         crop = np.zeros((side, side, 3), np.uint8)
-        times = in_turn(
-            {"train": lambda step=step: clocked(step, 1), "predict": lambda model=model, crop=crop: clocked(lambda: model(crop), 3)},
-            args.rounds,
-        )  # fmt: skip
+
+        def answering(model=model, crop=crop) -> list[float]:
+            return clocked(lambda: model(crop), 3)
+
+        ways = {"train": lambda step=step: clocked(step, 1), "predict": answering}
+        times = in_turn(ways, args.rounds)
         train, answer = median_ms(times["train"], 4), median_ms(times["predict"])
         rows.append(
             [stacks, side, f"{found.macs / 1e9:.2f}", f"{found.activation_bytes / MB:.0f}", f"{train:.1f}",
@@ -313,10 +313,8 @@ def processes(args: Args, budget: Budget, folder: Path) -> None:
     one = float(np.median(speeds["1 process, 1 thread"]))
     found = {kind: float(np.median(values)) for kind, values in speeds.items()}
     print(f"hourglass_s1{args.width} at 128 x 128, batches of 8 in all, epochs 2 and 3 with their validation\n")
-    table(
-        ["", "pictures a second", "x one thread", "efficiency"],
-        [[kind, f"{speed:.1f}", f"{speed / one:.2f}", f"{speed / one / np.prod(kinds[kind]):.0%}"] for kind, speed in found.items()],
-    )  # fmt: skip
+    cells = {kind: [f"{v:.1f}", f"{v / one:.2f}", f"{v / one / np.prod(kinds[kind]):.0%}"] for kind, v in found.items()}
+    table(["", "pictures a second", "x one thread", "efficiency"], [[kind, *row] for kind, row in cells.items()])
 
 
 def main(args: Args) -> None:

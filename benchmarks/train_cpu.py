@@ -7,8 +7,8 @@
   running mean of the weights, logging. Once with the very layers of the tf.keras net (order conv_relu_bn), which is what the
   ratios are of, and once as the preset has them (conv_bn_relu).
 - textbook: the same net in plain PyTorch, fp32, NCHW, Adam, mean squared error, a plain DataLoader that reads, crops and draws.
-- tf.keras: the same net written in Keras (keras_hourglass.py), ``train_on_batch`` of one batch in memory, compiled by XLA or
-  not, whichever is faster. It is spared the loading.
+- tf.keras: the same net written in Keras (keras_hourglass.py), ``train_on_batch`` of one batch in memory: it is spared the
+  loading. Without XLA, as the older system runs it; ``--keras-jit both`` tries XLA too, and takes the faster.
 
 The nets must have equally many parameters, or nothing is measured. The share of the limit is that of the cores' rate in
 products of matrices, three multiplications with addition for each of the net's forward pass.
@@ -70,8 +70,8 @@ class Args:
     """Threads of each way; 0 for as many as torch takes by itself."""
     keras_python: str | None = None
     """Interpreter of an environment that has TensorFlow; without it tf.keras is left out."""
-    keras_jit: str = "both"
-    """tf.keras with XLA: on, off, or both to take the faster."""
+    keras_jit: str = "off"
+    """tf.keras with XLA: on, off as in the older system, or both to take the faster. XLA compiles each net for minutes."""
     precision: str = "auto"
     """posewright's arithmetic."""
     pictures: int = 200

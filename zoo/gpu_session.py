@@ -18,7 +18,8 @@ Back here:
 
     python zoo/gpu_session.py collect FOLDER_WITH_THE_PIECES -o runs/gpu
 
-joins the pieces and measures each net on its held-out pictures, plain and averaged with the mirrored one. The weights are fp16.
+joins the pieces, measures each net on its held-out pictures, plain and averaged with the mirrored one, fits its presence and
+covariance to them and writes its model file. The weights are fp16.
 ``--minutes`` should leave a minute of a call's limit for what comes before and after.
 """
 
@@ -35,45 +36,32 @@ for _path in (CHECKOUT / "src", CHECKOUT / "benchmarks", CHECKOUT / "zoo"):
 sys.path.append(str(SITE))  # last: what the machine has goes before what was carried
 
 import json  # noqa: E402
-import lzma  # noqa: E402
-import math  # noqa: E402
 import shutil  # noqa: E402
 import signal  # noqa: E402
 import subprocess  # noqa: E402
-import tarfile  # noqa: E402
 import time  # noqa: E402
-from collections.abc import Callable, Sequence  # noqa: E402
+from collections.abc import Callable  # noqa: E402
 from dataclasses import dataclass, field, replace  # noqa: E402
 from functools import partial  # noqa: E402
 from typing import Annotated, Any  # noqa: E402
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
 import tyro  # noqa: E402
+from recipes import RECIPES, faces, lspet_parted, with_backgrounds  # noqa: E402
+from travel import from_parts, into_parts, join, packed_set, reduced, write_pieces  # noqa: E402
 
 from posewright.annotations import Annotations, read_annotations  # noqa: E402
 from posewright.annotations.duplicates import without_duplicates_of  # noqa: E402
 from posewright.errors import PosewrightError  # noqa: E402
-from posewright.files import whole_file, write_text  # noqa: E402
+from posewright.files import write_text  # noqa: E402
 from posewright.geometry import CropRule  # noqa: E402
-from posewright.media.labelled import picture_of  # noqa: E402
-from posewright.training.augment_config import AugmentConfig  # noqa: E402
+from posewright.training.config import TrainConfig  # noqa: E402
 
 SETS = ("body", "face", "hand")
 WHEELS = ("tyro", "typeguard", "docstring_parser")
 """Pure Python; what tyro needs and such a machine lacks."""
-PIECE, MOST = 15 * 2**20, 4
-"""Bytes of a piece of what comes back, and how many pieces there may be: 64 MiB together, no file above 16."""
 STATE = "session.json"
 OF_TRAINING = 0.85
 """Of a net's time; the rest is for starting, bringing pictures over, and measuring."""
-AUGMENT = {
-    "body": AugmentConfig(negative=0.08),
-    "face": AugmentConfig(rotation=25, scale=0.15, cutout=0.1),
-    "hand": AugmentConfig(rotation=30),
-}
-SIGMA = {"face": 1.0}
-"""As the recipes of the shipped models have them."""
 TERMS = {
     "body": "Leeds Sports Pose Extended: no licence stated, research only; cite Johnson and Everingham, CVPR 2011.",
     "face": "300-W: research only; cite Sagonas et al., ICCV Workshops 2013.",
@@ -93,6 +81,8 @@ class Prepare:
     """Folder of real hands in COCO's format."""
     synthetic: int = 4000
     """Generated hands beside the real ones."""
+    clutter: int = 300
+    """Generated pictures without any object, added to each set."""
     pixels: int = 128
     """Pictures are reduced until an unvaried crop has so many; larger crops can be trained on, but show no more."""
     quality: int = 70
@@ -131,6 +121,8 @@ class Train:
     """Loader processes."""
     device: str = "auto"
     """Where to train."""
+    device_data: str = "auto"
+    """Whether the pictures lie on the device, as for posewright train."""
     seed: int = 0
     """Of all nets."""
 
@@ -143,8 +135,8 @@ class Collect:
     """Where the pieces lie."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("runs/gpu")
     """Folder for nets and figures."""
-    measure: bool = True
-    """Measure the nets on the packed sets' held-out pictures."""
+    finish: bool = True
+    """Measure the nets on the packed sets' held-out pictures, fit their presence to those, and write model files."""
 
 
 # -- here: packing -------------------------------------------------------------------------------------------------------
@@ -172,53 +164,7 @@ def real_and_drawn_hands(folder: Path, count: int, drawn: Path) -> Annotations:
     return merge([real, generated], ["real", "generated"], real.skeleton).annotations
 
 
-def reduced(labels: Annotations, folder: Path, pixels: int, quality: int) -> Annotations:
-    """The set with pictures no larger than crops of so many pixels need, written into a folder; labels moved along.
-
-    A picture's own file is taken where it is the smaller one and its size stays.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    images, factor = [], np.ones(len(labels.images))
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1, cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
-    for i, im in enumerate(labels.images):
-        boxes = labels.boxes[labels.image == i]
-        side = (boxes[:, 2:] - boxes[:, :2]).max(1).min() if len(boxes) else math.inf
-        factor[i] = min(1.0, pixels / (1.25 * side)) if math.isfinite(side) else 1.0
-        picture = picture_of(labels, i)
-        height, width = (max(1, round(side * factor[i])) for side in picture.shape[:2])
-        if factor[i] < 1:
-            picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-        data = cv2.imencode(".jpg", picture[..., ::-1], options)[1].tobytes()
-        own = labels.image_path(i)
-        if factor[i] == 1 and im.frame is None and own.suffix == ".jpg" and own.stat().st_size < len(data):
-            data = own.read_bytes()
-        name = f"{i:06d}.jpg"
-        (folder / name).write_bytes(data)
-        images.append(replace(im, path=name, frame=None, width=width, height=height, group=im.group or name))
-    by = factor[labels.image][:, None]
-
-    def moved(values: Any) -> Any:
-        # To a hundredth of a pixel: more digits are a third of what travels.
-        return np.round((values + 0.5) * by - 0.5, 2)
-
-    keypoints = labels.keypoints.copy()
-    for axis in (0, 1):
-        keypoints[..., axis] = np.where(labels.labelled, moved(keypoints[..., axis]), keypoints[..., axis])
-    return replace(
-        labels,
-        root=folder,
-        images=images,
-        keypoints=keypoints,
-        boxes=moved(labels.boxes),
-        area=np.round(labels.area * by[:, 0] ** 2, 1),
-        head_size=np.round(labels.head_size * by[:, 0], 2),
-        polygons=[[] for _ in labels.polygons],
-    )
-
-
 def prepare(args: Prepare) -> None:
-    from recipes import faces, lspet_parted
-
     from comparing import thinned
     from posewright.training.packing import PackConfig, pack
 
@@ -235,12 +181,19 @@ def prepare(args: Prepare) -> None:
         shards, scratch = PACK / "sets" / name, PACK / "scratch" / name
         shutil.rmtree(shards, ignore_errors=True)
         labels = thinned(read(), args.objects, args.objects // 4) if args.objects else read()
+        # Without them a net would hardly see a crop that it should stay silent on, nor its presence be fitted.
+        labels = with_backgrounds(labels, PACK / "scratch" / "clutter", args.clutter)
         rule = CropRule((args.pixels, args.pixels))
         done = pack(
             reduced(labels, scratch, args.pixels, args.quality),
             shards,
             PackConfig(
-                rule, AUGMENT[name], args.quality, shard_mb=args.part_mb / 4, backgrounds=0.0, terms=TERMS[name]
+                rule,
+                RECIPES[name].config.augment,
+                args.quality,
+                shard_mb=args.part_mb / 4,
+                backgrounds=0.05,
+                terms=TERMS[name],
             ),
         )
         shutil.rmtree(scratch, ignore_errors=True)
@@ -259,47 +212,6 @@ def carry_packages() -> None:
     shutil.rmtree(SITE, ignore_errors=True)
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--only-binary=:all:", "--no-compile"]
     subprocess.run([*command, "--target", str(SITE), *WHEELS], check=True)
-
-
-def into_parts(sets: Path, target: Path, limit: float) -> list[str]:
-    """Compress all files of the packed sets, whole ones, into folders ``part1`` and so on, each up to the limit in bytes.
-
-    Pictures are compressed already; their labels and the archive's padding, about a fifth of a set of small pictures, are not.
-    """
-    for old in target.glob("part*"):
-        shutil.rmtree(old)
-    number, held = 1, 0
-    for file in sorted(p for p in sets.rglob("*") if p.is_file()):
-        data = lzma.compress(file.read_bytes(), preset=1)
-        if held and held + len(data) > limit:
-            number, held = number + 1, 0
-        held += len(data)
-        place = target / f"part{number}" / ("__".join(file.relative_to(sets).parts) + ".xz")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
-    return [f"part{n}" for n in range(1, number + 1)]
-
-
-def from_parts(source: Path, target: Path) -> None:
-    """Unpack all parts that are there, files that are not there yet."""
-    for file in sorted(source.glob("part*/*.xz")):
-        place = target.joinpath(*file.name.removesuffix(".xz").split("__"))
-        if not place.is_file():
-            with whole_file(place) as temporary:
-                Path(temporary).write_bytes(lzma.decompress(file.read_bytes()))
-
-
-def packed_set(folder: Path) -> Annotations:
-    """A set that was carried.
-
-    Raises:
-        PosewrightError: where a part of it has not arrived.
-    """
-    try:
-        return read_annotations(folder)
-    except PosewrightError as error:
-        fix = "Carry its .pack/part folders, in this call or earlier ones of the same machine"
-        raise PosewrightError(f"is not all there: {error}", file=folder, fix=fix) from None
 
 
 # -- there: training -----------------------------------------------------------------------------------------------------
@@ -355,21 +267,21 @@ class Job:
         return f"{self.set}_{self.net.folder}"
 
 
-def config_of(args: Train, job: Job, folder: Path, epochs: int) -> Any:
-    from posewright.training.config import TrainConfig
-
+def config_of(args: Train, job: Job, folder: Path, epochs: int) -> TrainConfig:
+    """The settings of the set's recipe, with this net and what a large machine allows."""
     teachers = dict(t.partition(":")[::2] for t in args.teacher)
     return job.net.onto(
-        TrainConfig(
+        replace(
+            RECIPES[job.set].config,
             output=str(folder),
             init="none",
             epochs=epochs,
             batch_size=args.batch_size,
             lr=args.lr,
-            sigma=SIGMA.get(job.set, 1.5),
-            augment=AUGMENT[job.set],
+            ema=TrainConfig.ema,
             teacher=teachers.get(job.set),
             device=args.device,
+            device_data=args.device_data,
             workers=args.workers,
             seed=args.seed,
             checkpoint_minutes=60.0,
@@ -471,43 +383,6 @@ def hand_out(args: Train) -> None:
         print(f"too large to come back: {', '.join(left_out)}")
 
 
-def write_pieces(
-    files: Sequence[tuple[Path, str]], groups: Sequence[Sequence[tuple[Path, str]]], out: Path, most: int = PIECE * MOST
-) -> list[str]:
-    """One archive of files in pieces that may travel.
-
-    Args:
-        files: what comes back first, each with its name.
-        groups: what comes back as far as there is room, each group whole or not at all.
-        out: the folder of the pieces.
-        most: bytes.
-
-    Returns:
-        Names that found no room.
-    """
-    left_out, archive, held = [], out / "archive.tmp", 20480
-    with tarfile.open(archive, "w") as tar:
-        for group in (*([one] for one in files), *groups):
-            size = sum(file.stat().st_size + 1024 for file, _ in group)
-            if held + size > most:
-                left_out += [name for _, name in group]
-                continue
-            held += size
-            for file, name in group:
-                tar.add(file, name)
-    with archive.open("rb") as stream:
-        pieces = 0
-        while data := stream.read(PIECE):
-            with whole_file(out / f"session.tar.{pieces}") as temporary:
-                Path(temporary).write_bytes(data)
-            pieces += 1
-    archive.unlink()
-    for old in out.glob("session.tar.*"):
-        if int(old.suffix[1:]) >= pieces:
-            old.unlink()
-    return left_out
-
-
 def take_back(source: Path, work: Path) -> None:
     """Where a machine knows nothing of the session: go on from what came back from the one before."""
     if (work / STATE).is_file() or not (source / STATE).is_file():
@@ -522,57 +397,18 @@ def take_back(source: Path, work: Path) -> None:
 # -- here again ----------------------------------------------------------------------------------------------------------
 
 
-def join(folder: Path, target: Path) -> None:
-    """Join the pieces and unpack the archive; a name that leads outside is refused.
-
-    Raises:
-        PosewrightError: where pieces are missing, or the archive holds anything but plain files of its own.
-    """
-    pieces = sorted(folder.glob("session.tar.*"), key=lambda p: int(p.suffix[1:]))
-    if not pieces or [int(p.suffix[1:]) for p in pieces] != list(range(len(pieces))):
-        raise PosewrightError(
-            "does not hold all pieces of a session", file=folder, fix="Give the folder with session.tar.0"
-        )
-    target.mkdir(parents=True, exist_ok=True)
-    with whole_file(target / "session.tar") as temporary:
-        Path(temporary).write_bytes(b"".join(p.read_bytes() for p in pieces))
-    with tarfile.open(target / "session.tar") as tar:
-        for member in tar:
-            inside = (target / member.name).resolve().is_relative_to(target.resolve())
-            if not member.isfile() or not inside:
-                raise PosewrightError(f"holds '{member.name}', which is no file of a session", file=folder)
-            with whole_file(target / member.name) as temporary:
-                source = tar.extractfile(member)
-                assert source is not None
-                Path(temporary).write_bytes(source.read())
-    (target / "session.tar").unlink()
-
-
 def collect(args: Collect) -> None:
-    from posewright.models.checkpoint import load_checkpoint
     from posewright.reports.tables import print_table
 
     join(args.folder, args.output)
     rows = []
     for name, known in state(args.output).items():
         row: dict[str, Any] = {"net": known["net"], "passes": known["epochs"], "": known["status"]}
-        weights = args.output / name / "model.safetensors"
-        if known["status"] == "done" and weights.is_file():
-            row["said there"] = f"{known['figures']['plain']['PCK@0.1']:.4f}"
-            if args.measure and (PACK / "sets" / known["net"].partition(":")[0]).is_dir():
-                import comparing
-
-                checkpoint = load_checkpoint(weights)
-                truth = packed_set(PACK / "sets" / known["net"].partition(":")[0]).of_split("val")
-                for how, flip in (("plain", False), ("flip", True)):
-                    found = comparing.measured(
-                        weights.parent,
-                        how,
-                        truth,
-                        partial(comparing.find, checkpoint.net, truth, checkpoint.rule, "cpu", flip=flip),
-                    )
-                    for threshold in ("PCK@0.1", "PCK@0.2"):
-                        row[f"{threshold}{', flip' if flip else ''}"] = f"{found.metrics[threshold]:.4f}"
+        shards = PACK / "sets" / known["net"].partition(":")[0]
+        if known["status"] == "done":
+            row["PCK@0.1, said there"] = f"{known['figures']['plain']['PCK@0.1']:.4f}"
+            if args.finish and shards.is_dir():
+                row |= finish(args.output / name, packed_set(shards).of_split("val"))
         rows.append(row)
     print_table(rows, "on the held-out pictures of the packed sets")
     unfinished = [n for n, k in state(args.output).items() if k["status"] != "done"]
@@ -580,7 +416,29 @@ def collect(args: Collect) -> None:
     if unfinished:
         shutil.copytree(args.output, PACK / "back")
         print(f"not done: {', '.join(unfinished)}. Carry .pack/back as well if the next call gets another machine")
-    print(f"{args.output}: a folder each. Next: posewright evaluate NET/model.safetensors, or posewright export")
+    print(f"{args.output}: a folder each. Next: posewright evaluate {args.output}/NET/model.onnx DATA")
+
+
+def finish(folder: Path, truth: Annotations) -> dict[str, str]:
+    """Measure a net, fit its presence and covariance, and write its model file; what was done is not done again."""
+    import comparing
+    from posewright.export.exporting import export_onnx
+    from posewright.models.checkpoint import load_checkpoint, save_checkpoint
+    from posewright.training.heldout import calibrate
+
+    weights, row = folder / "model.safetensors", {}
+    checkpoint = load_checkpoint(weights)
+    for how, flip in (("plain", False), ("flip", True)):
+        run = partial(comparing.find, checkpoint.net, truth, checkpoint.rule, "cpu", flip=flip)
+        found = comparing.measured(folder, how, truth, run).metrics
+        for figure in ("PCK@0.1", "PCK@0.2", "NME"):
+            row[f"{figure}{', flip' if flip else ''}"] = f"{found[figure]:.4f}"
+    if not (folder / "model.onnx").is_file():
+        for line in calibrate(checkpoint, truth):
+            print(f"{folder.name}: {line}")
+        save_checkpoint(checkpoint, weights, half=True)
+        export_onnx(checkpoint, folder / "model.onnx")
+    return row
 
 
 if __name__ == "__main__":

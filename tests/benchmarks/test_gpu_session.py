@@ -8,6 +8,7 @@ import cv2
 import gpu_session as session
 import numpy as np
 import pytest
+import travel
 
 from posewright.errors import PosewrightError
 
@@ -23,29 +24,29 @@ def files(folder, sizes):
 
 
 def test_what_comes_back_in_pieces_is_whole_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(session, "PIECE", 20_000)
+    monkeypatch.setattr(travel, "PIECE", 20_000)
     out = tmp_path / "out"
     out.mkdir()
     made = files(tmp_path / "a", {"weights": 50_000, "log": 100})
-    assert session.write_pieces(made, [], out, 200_000) == []
+    assert travel.write_pieces(made, [], out, 200_000) == []
     assert len(list(out.iterdir())) >= 3 and max(p.stat().st_size for p in out.iterdir()) == 20_000
-    session.join(out, tmp_path / "home")
+    travel.join(out, tmp_path / "home")
     for file, name in made:
         assert (tmp_path / "home" / name).read_bytes() == file.read_bytes()
-    session.write_pieces(made[1:], [], out, 200_000)  # a smaller archive leaves none of the older pieces
+    travel.write_pieces(made[1:], [], out, 200_000)  # a smaller archive leaves none of the older pieces
     assert [p.name for p in out.iterdir()] == ["session.tar.0"]
     (out / "session.tar.2").write_bytes(b"x")
     with pytest.raises(PosewrightError, match="all pieces"):
-        session.join(out, tmp_path / "other")
+        travel.join(out, tmp_path / "other")
 
 
 def test_what_a_net_goes_on_from_comes_back_whole_or_not_at_all(tmp_path):
     made = files(tmp_path / "a", {"weights": 50_000, "last": 40_000, "best": 40_000})
     out = tmp_path / "out"
     out.mkdir()
-    left = session.write_pieces(made[:1], [made[1:]], out, 150_000)
+    left = travel.write_pieces(made[:1], [made[1:]], out, 150_000)
     assert left == ["net/last", "net/best"]
-    session.join(out, tmp_path / "home")
+    travel.join(out, tmp_path / "home")
     assert [p.name for p in (tmp_path / "home" / "net").iterdir()] == ["weights"]
 
 
@@ -57,7 +58,7 @@ def test_an_archive_that_reaches_outside_is_refused(tmp_path, kind):
     with tarfile.open(tmp_path / "session.tar.0", "w") as tar:
         tar.addfile(info)
     with pytest.raises(PosewrightError, match="no file of a session"):
-        session.join(tmp_path, tmp_path / "home")
+        travel.join(tmp_path, tmp_path / "home")
     assert not (tmp_path / "evil").exists() and not (tmp_path / "home" / "inside").exists()
 
 
@@ -68,21 +69,21 @@ def test_sets_travel_in_parts_of_a_size(tmp_path):
     sets.mkdir()
     for number in range(4):
         (tmp_path / f"s{number}").rename(sets / f"s{number}")
-    assert session.into_parts(sets, tmp_path, 7_000) == ["part1", "part2"]
+    assert travel.into_parts(sets, tmp_path, 7_000) == ["part1", "part2"]
     (tmp_path / "part2").rename(tmp_path / "later")
-    session.from_parts(tmp_path, tmp_path / "there")
+    travel.from_parts(tmp_path, tmp_path / "there")
     assert len(list((tmp_path / "there").rglob("a"))) == 2
     (tmp_path / "later").rename(tmp_path / "part2")  # the second call brings the rest
-    session.from_parts(tmp_path, tmp_path / "there")
+    travel.from_parts(tmp_path, tmp_path / "there")
     assert all(
         (tmp_path / "there" / f"s{n}" / "a").read_bytes() == (sets / f"s{n}" / "a").read_bytes() for n in range(4)
     )
     with pytest.raises(PosewrightError, match="not all there"):
-        session.packed_set(tmp_path / "there" / "nowhere")
+        travel.packed_set(tmp_path / "there" / "nowhere")
 
 
 def test_labels_move_with_pictures_that_are_reduced(discs, tmp_path):
-    small = session.reduced(discs, tmp_path / "small", 32, 95)
+    small = travel.reduced(discs, tmp_path / "small", 32, 95)
     assert (
         max(im.width for im in small.images[:20]) < 96 and small.images[-1].width == 96
     )  # without an object: as it was

@@ -1,6 +1,7 @@
 """The formats whose packages few people have: torch's own, ExecuTorch, TensorFlow and Core ML.
 
-torch's is tested wherever a C++ compiler is. The others are skipped unless their packages are there, see ``make test-tensorflow``, ``make test-executorch`` and ``make test-coreml``.
+torch's is tested wherever a C++ compiler is; the others where their packages are: ``make test-tensorflow``,
+``make test-executorch`` and ``make test-coreml`` make environments that have them.
 """
 
 from __future__ import annotations

@@ -49,5 +49,5 @@ def test_the_file_returns_what_the_net_does(job, to, tmp_path):
         report = compare(job.net, open_engine(path, "cpu", engine=name, exact=True, trust=True).run, patterns(job.size))
         assert report.crops == 4
         report.require(BOUNDS["fp32"], job.info.stride)
-        assert report.worst_px < 0.01, name
+        assert report.worst_px < 0.05, name
         assert report.worst_map < 1e-3, name

@@ -9,6 +9,7 @@ from helpers.nets import NARROW, presets
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
 from posewright.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from posewright.models.hourglass import Separable
 from posewright.models.overrides import as_overrides, net_overrides
 from posewright.models.presets import FAMILIES, build_net, family_of, net_config, preset
 from posewright.skeletons import BODY_14
@@ -50,6 +51,24 @@ def test_fusing_changes_nothing_but_the_layers(name, settings):
     assert torch.allclose(before, after, atol=1e-4 * before.abs().max())
     norms = sum(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules())
     assert (norms == 0) == (settings.get("order", "conv_bn_relu") == "conv_bn_relu")
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_separable_layer_is_the_same_in_training_and_folded(kernel):
+    """Where one pointwise convolution does the work of both, maps and gradients are those of the two."""
+    torch.manual_seed(0)
+    layer, x = Separable(6, 4, kernel, bias=True).double(), torch.randn(2, 6, 5, 7, dtype=torch.float64)
+    found = []
+    for mode in (True, False):
+        layer.train(mode).zero_grad()
+        maps = layer(x)
+        maps.square().sum().backward()
+        found.append([maps.detach(), *(p.grad.clone() for p in layer.parameters())])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, rtol=1e-10)
+    layer.fold()
+    assert torch.allclose(layer(x), found[0][0], rtol=1e-10)
+    assert isinstance(layer.depthwise, torch.nn.Identity) == (kernel == 1)
 
 
 @pytest.mark.parametrize(("name", "settings"), CHEAP)

@@ -104,6 +104,20 @@ def test_a_picture_that_is_not_as_large_as_its_labels_say_is_named(tmp_path):
         Store(RecipeDataset(labels, RULE)).fill("cpu")
 
 
+def test_the_loader_takes_over_where_nobody_insists(discs, monkeypatch, capsys):
+    wrong = replace(discs, images=[replace(im, width=im.width + 9) for im in discs.images])
+    monkeypatch.setattr("posewright.training.data.store_for", lambda config, train, where: made(train))
+
+    def made(train):
+        return Store(RecipeDataset(train.annotations, train.rule, train.augment))
+
+    train, _ = loaders(TrainConfig(batch_size=4, device="cpu"), wrong, RULE)
+    assert not isinstance(train, DeviceBatches)
+    assert "105 x 96 pixels large, as its labels say: training pictures are loaded" in capsys.readouterr().out
+    with pytest.raises(PosewrightError, match="105 x 96"):
+        loaders(TrainConfig(batch_size=4, device="cpu", device_data="on"), wrong, RULE)
+
+
 def test_a_run_is_the_same_either_way(discs, tmp_path):
     """Order, place in the run and losses do not depend on where crops are made."""
     config = TrainConfig(batch_size=4, epochs=1, precision="fp32", device="cpu", input_size="64")

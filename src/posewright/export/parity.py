@@ -206,9 +206,7 @@ def compare(net: DeployedNet, run: Run, check: CheckSet) -> Parity:
     worst = float(off.max(initial=0))
     kept, rule = _kept(check, ours, theirs, counts)
     figures = (worst_told, float(median), float(p99), len(off))
-    return Parity(
-        worst, worst_map, len(check.crops), *figures, kept, rule, check.words, worst_presence=worst_presence
-    )
+    return Parity(worst, worst_map, len(check.crops), *figures, kept, rule, check.words, worst_presence=worst_presence)
 
 
 def loss_on(net: DeployedNet, check: CheckSet) -> Callable[[Run], float]:

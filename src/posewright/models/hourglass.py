@@ -45,7 +45,7 @@ class Separable(nn.Sequential):
         self.depthwise: nn.Module = nn.Conv2d(cin, cin, kernel, padding=kernel // 2, groups=cin, bias=False)
         self.pointwise = nn.Conv2d(cin, cout, 1, bias=bias)
 
-    def one(self) -> Tensor | None:
+    def merged(self) -> Tensor | None:
         """The weights of the one pointwise convolution that both are where the depthwise kernel is 1 x 1, a factor on each
         channel; None where they are two, and once they have been folded."""
         if not isinstance(self.depthwise, nn.Conv2d) or self.depthwise.kernel_size != (1, 1):
@@ -55,12 +55,12 @@ class Separable(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         # In training a pass over the maps and another over their gradients are saved. Elsewhere the layers run as they are
         # stored, for whoever counts or watches them, and `fold` makes them one for the model file.
-        weight = self.one() if self.training else None
+        weight = self.merged() if self.training else None
         return super().forward(x) if weight is None else F.conv2d(x, weight, self.pointwise.bias)
 
     def fold(self) -> None:
-        """Make one layer of two where :meth:`one` can; in place."""
-        weight = self.one()
+        """Make one layer of the two where :meth:`merged` says how; in place."""
+        weight = self.merged()
         if weight is not None:
             self.pointwise.weight = nn.Parameter(weight.detach())
             self.depthwise = nn.Identity()

@@ -105,7 +105,7 @@ def vary_pixels(crop: NDArray[np.uint8], config: PixelConfig, rng: Rng) -> NDArr
         crop = equalised(crop)
     if change.blur:
         crop = np.asarray(cv2.GaussianBlur(crop, (0, 0), change.blur), np.uint8)
-    if change.patch is not None:
+    if change.patch is not None and change.fill is not None:
         top, left, bottom, right = change.patch
         crop[top:bottom, left:right] = change.fill
     return crop

@@ -19,7 +19,7 @@ from posewright.skeletons import load_skeleton
 from posewright.training.config import TrainConfig
 from posewright.training.dataset import CropDataset, EpochSampler, ShareSampler, collate, single_threaded
 from posewright.training.hard_list import read_hard
-from posewright.training.on_device import DeviceBatches, store_for
+from posewright.training.on_device import DeviceBatches, Store, store_for
 from posewright.training.perspective import CropMap
 from posewright.training.plan import batch_for
 from posewright.training.prefetch import Prefetched
@@ -126,14 +126,26 @@ def loaders(
     batch = min(config.batch_size or batch_for(len(train), place.ranks), len(train))
     weights = _weights(config, annotations, train, batch)
     device = choose_device(config.device)
-    store = store_for(config, train, device)
-    if store is None:
+    where = f"cuda:{place.local_rank}" if device == "cuda" else device
+    store = store_for(config, train, where)
+    if store is None or not _filled(store, where, config):
         return sampled(config, train, val, batch, weights, start, place)
-    store.fill(f"cuda:{place.local_rank}" if device == "cuda" else device)
     if place.first:
         print(f"the training pictures lie on {device}: {store.bytes / 1e6:,.0f} MB")
     recipes, whole = sampled(config, store.dataset, val, batch, weights, start, place, collate, as_they_are)
     return DeviceBatches(recipes, store), whole
+
+
+def _filled(store: Store, where: str, config: TrainConfig) -> bool:
+    """Fill a store; False where its pictures are not what the labels say, which the loader does not mind."""
+    try:
+        store.fill(where)
+    except PosewrightError as error:
+        if config.device_data == "on":
+            raise
+        print(f"{error.what}: training pictures are loaded batch by batch")
+        return False
+    return True
 
 
 def sampled(

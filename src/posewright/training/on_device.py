@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from posewright.console import progress_bar
 from posewright.errors import PosewrightError
@@ -264,7 +265,8 @@ class DeviceBatches:
 
     def __init__(self, loader: Any, store: Store) -> None:
         self.loader, self.store = loader, store
-        self.sampler, self.batch_sampler, self.dataset = loader.sampler, loader.batch_sampler, loader.dataset
+        self.sampler, self.batch_sampler = loader.sampler, loader.batch_sampler
+        self.dataset: Dataset[Any] = loader.dataset
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -280,12 +282,12 @@ def store_for(config: TrainConfig, train: CropDataset, device: str) -> Store | N
     Args:
         config: the settings; ``device_data`` asks for it ("on"), forbids it, or takes it on a graphics card with room.
         train: the training samples.
-        device: "cpu", "cuda" or "mps".
+        device: "cpu", "mps", or a graphics card such as "cuda:0".
 
     Raises:
         PosewrightError: where it is asked for and cannot be had.
     """
-    if config.device_data == "off" or (config.device_data == "auto" and device != "cuda"):
+    if config.device_data == "off" or (config.device_data == "auto" and torch.device(device).type != "cuda"):
         return None
     asked, reason = config.device_data == "on", cannot(train)
     if reason is not None:
@@ -307,8 +309,8 @@ def store_for(config: TrainConfig, train: CropDataset, device: str) -> Store | N
 
 def room(device: str) -> int:
     """Bytes that pictures may take: half of what is free on a graphics card, a quarter of a machine's memory."""
-    if device == "cuda":
-        return torch.cuda.mem_get_info()[0] // 2
+    if torch.device(device).type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] // 2
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
     except (AttributeError, ValueError, OSError):

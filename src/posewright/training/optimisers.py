@@ -25,7 +25,9 @@ def _fused(optimiser: type[Optimizer], groups: Groups, **settings: Any) -> Optim
     There torch goes from parameter to parameter and operation to operation otherwise, 6 % of a small net's step.
     """
     here = all(p.device.type == "cpu" for group in groups for p in group["params"])
-    made = optimiser(groups, **settings, **({"fused": True} if here else {}))
+    if here:
+        settings["fused"] = True
+    made = optimiser(groups, **settings)
     # It could undo the scaling of fp16 gradients by itself, and Lightning refuses to clip those that it means to undo.
     made._step_supports_amp_scaling = False  # type: ignore[attr-defined]
     return made

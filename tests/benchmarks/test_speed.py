@@ -67,7 +67,7 @@ def test_training_is_compared_on_one_net(discs, tmp_path, capsys):
     share = (
         3 * bench.Ours("hourglass_s1_mobile_nano", "conv_relu_bn", args, discs, tmp_path).macs / float(same[1]) / 1e6
     )
-    assert float(same[5].rstrip("%")) / 100 == pytest.approx(share, abs=0.01)
+    assert float(same[5].rstrip("%")) / 100 == pytest.approx(share, rel=0.03, abs=0.01)
 
 
 def test_nets_that_differ_are_not_compared(discs, tmp_path, monkeypatch):
