@@ -7,8 +7,10 @@ BIN := .venv/bin
 demo: setup
 	$(BIN)/posewright demo
 
+# Two processes: converters and engines load native libraries by the dozen, which the other tests should not have to share.
 test: lint types
-	$(BIN)/pytest
+	$(BIN)/pytest --ignore=tests/export
+	$(BIN)/pytest tests/export
 
 # The converter to LiteRT brings packages that clash with the others' pins: an environment of its own.
 test-litert: .venv-litert/ready
