@@ -7,10 +7,12 @@ BIN := .venv/bin
 demo: setup
 	$(BIN)/posewright demo
 
-# Two processes: converters and engines load native libraries by the dozen, which the other tests should not have to share.
+# A process for each folder: some of them load native libraries by the dozen, which others should not have to live with.
+FOLDERS = $(sort $(dir $(wildcard tests/*/test_*.py)))
+
 test: lint types
-	$(BIN)/pytest --ignore=tests/export
-	$(BIN)/pytest tests/export
+	@status=0; for part in $(FOLDERS) "$$(echo tests/test_*.py)"; do \
+		echo "== $$part"; $(BIN)/pytest $$part || status=1; done; exit $$status
 
 # The converter to LiteRT brings packages that clash with the others' pins: an environment of its own.
 test-litert: .venv-litert/ready
