@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -82,7 +83,13 @@ def ask(service: Service, work: Callable[[httpx.AsyncClient], Coroutine[Any, Any
         async with client_of(service, **options) as client:
             return await work(client)
 
-    return asyncio.run(all_of_it())
+    return in_a_loop(all_of_it())
+
+
+def in_a_loop(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine in a thread of its own: the browser's driver, while it is open, keeps a loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -19,7 +19,20 @@ from PIL import Image
 
 import posewright
 from helpers.malformed import malformed
-from helpers.service import JPEG, JSON, PNG, POSES, ask, client_of, grey_bytes, picture_bytes, raw, until, watched
+from helpers.service import (
+    JPEG,
+    JSON,
+    PNG,
+    POSES,
+    ask,
+    client_of,
+    grey_bytes,
+    in_a_loop,
+    picture_bytes,
+    raw,
+    until,
+    watched,
+)
 from helpers.spots import spot_model
 from posewright.media.pictures import decode_picture
 from posewright.web.service import app, core
@@ -586,7 +599,7 @@ def test_what_is_accepted_is_answered_when_it_ends(models):
             answers = await asyncio.gather(*inside)
         return answers, late
 
-    answers, late = asyncio.run(work())
+    answers, late = in_a_loop(work())
     assert [a.status_code for a in answers] == [200] * 3
     assert [a.status_code for a in late] == [503] * 2
     assert "about to end" in message(late[1])
