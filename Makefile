@@ -7,12 +7,11 @@ BIN := .venv/bin
 demo: setup
 	$(BIN)/posewright demo
 
-# A process for each folder: some of them load native libraries by the dozen, which others should not have to live with.
-FOLDERS = $(sort $(dir $(wildcard tests/*/test_*.py)))
+# The tests run in so many processes, each with one thread to calculate on; a file's tests stay together.
+JOBS ?= 2
 
 test: lint types
-	@status=0; for part in $(FOLDERS) "$$(echo tests/test_*.py)"; do \
-		echo "== $$part"; $(BIN)/pytest $$part || status=1; done; exit $$status
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 
 # The converter to LiteRT brings packages that clash with the others' pins: an environment of its own.
 test-litert: .venv-litert/ready

@@ -36,12 +36,12 @@ class Controls:
         return self._view
 
     def do(self, what: str) -> None:
-        """Obey one word: a view's name, or "pause", "step", "snapshot", "record", "figures", "end".
+        """Obey one word: a view's name, or "next" (view), "pause", "step", "snapshot", "record", "figures", "end".
 
         Raises:
             PosewrightError: where there is no such word, or the model cannot be shown in that view.
         """
-        words = (*VIEWS, "pause", "step", "snapshot", "record", "figures", "end")
+        words = (*VIEWS, "next", "pause", "step", "snapshot", "record", "figures", "end")
         if what not in words:
             raise PosewrightError(f"unknown switch '{what}'", fix=did_you_mean(what, words))
         if what in VIEWS and self._allowed is not None:
@@ -49,6 +49,10 @@ class Controls:
         with self._changed:
             if what in VIEWS:
                 self._view = what  # type: ignore[assignment]
+            elif what == "next":
+                at = VIEWS.index(self._view) + 1
+                others = (*VIEWS[at:], *VIEWS[: at - 1])
+                self._view = next((view for view in others if self._may_show(view)), self._view)
             elif what == "pause":
                 self.paused = not self.paused
             elif what == "step":
@@ -63,6 +67,14 @@ class Controls:
             else:
                 self.ended = True
             self._changed.notify_all()
+
+    def _may_show(self, view: View) -> bool:
+        try:
+            if self._allowed is not None:
+                self._allowed(view)
+        except PosewrightError:
+            return False
+        return True
 
     def may_go_on(self, seconds: float) -> bool:
         """Whether the next frame may be taken; waits for that a while at most. Uses up a step."""

@@ -38,10 +38,8 @@ b { color: #d9480f; }
 <script>
 "use strict";
 const at = id => document.getElementById(id);
-const views = ["overlay", "stages", "heatmaps", "crop"];
-let state = null, gone = false, missed = 0;
+let gone = false, missed = 0, last = Promise.resolve();
 function say(s) {
-  state = s;
   at("title").textContent = s.title + ":";
   const words = [s.view];
   if (s.frame !== null) words.push("frame " + s.frame, s.time.toFixed(2) + " s");
@@ -67,7 +65,8 @@ async function look() {
   }
   setTimeout(look, 400);
 }
-async function act(what) {
+const act = what => { last = last.then(() => ask(what)); };  // one after the other, in the order of the keys
+async function ask(what) {
   if (gone) return;
   try {
     const answer = await fetch("do/" + what, {method: "POST", headers: {"X-Posewright": "do"}});
@@ -77,13 +76,11 @@ async function act(what) {
 }
 document.addEventListener("keydown", e => {
   if (e.ctrlKey || e.metaKey || e.altKey) return;
-  const next = () => state && act(views[(views.indexOf(state.view) + 1) % views.length]);
-  const does = {
-    1: () => act("overlay"), 2: () => act("stages"), 3: () => act("heatmaps"), 4: () => act("crop"), v: next,
-    " ": () => act("pause"), ArrowRight: () => act("step"), r: () => act("record"), s: () => act("snapshot"),
-    f: () => act("figures"), q: () => act("end"),
+  const what = {
+    1: "overlay", 2: "stages", 3: "heatmaps", 4: "crop", v: "next", " ": "pause", ArrowRight: "step", r: "record",
+    s: "snapshot", f: "figures", q: "end",
   }[e.key];
-  if (does) { e.preventDefault(); does(); }
+  if (what) { e.preventDefault(); act(what); }
 });
 at("picture").onerror = () => setTimeout(() => { if (!gone) at("picture").src = "picture.mjpg?" + Date.now(); }, 1000);
 at("picture").src = "picture.mjpg";
