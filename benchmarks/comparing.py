@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from posewright.annotations import Annotations, read_annotations
+from posewright.annotations.splits import spread_evenly
 from posewright.errors import PosewrightError
 from posewright.files import whole_file, write_text
 from posewright.geometry import CropRule
@@ -67,7 +68,7 @@ def thinned(labels: Annotations, train: int = 0, held: int = 0) -> Annotations:
     for split, count in (("train", train), ("val", held)):
         there = np.array([im.split == split for im in labels.images], bool)
         own = np.flatnonzero(there & shown if split == "val" else there)
-        kept.append(own if not count else own[np.linspace(0, len(own) - 1, min(count, len(own))).round().astype(int)])
+        kept.append(own if not count else own[spread_evenly(len(own), count)])
     return labels.subset(np.sort(np.concatenate(kept)))
 
 

@@ -23,13 +23,11 @@ import tyro
 
 from posewright.annotations import Annotations, read_annotations
 from posewright.console import hushed
-from posewright.export.parity import smooth_crops
 from posewright.geometry import CropRule
 from posewright.metrics import evaluate, run_model
 from posewright.models.devices import choose_device
 from posewright.models.presets import build_net
 from posewright.runtime import load
-from posewright.runtime.modelfile import INPUT
 from posewright.synthetic import make_hand_set
 from posewright.training.augment_config import AugmentConfig
 from posewright.training.config import TrainConfig
@@ -38,6 +36,7 @@ from posewright.training.fit import MODEL, NOISY, Run, fit
 from posewright.training.nets import net_settings
 from posewright.training.task import KeypointTask
 from posewright.training.trainer import trainer_for
+from turns import answer_times
 
 
 @dataclass(frozen=True)
@@ -149,27 +148,6 @@ def train(args: Args, contestant: str, labels: Annotations, folder: Path) -> Res
     return Result(parameters, epochs * objects, run.seconds, float(pck), run.folder / MODEL)
 
 
-def answer_times(args: Args, files: dict[str, Path]) -> dict[str, list[float]]:
-    """Seconds of each answer to one crop."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = args.threads
-    sessions = {
-        name: onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-        for name, path in files.items()
-    }
-    crop = smooth_crops(args.size, args.size, 1)
-    times: dict[str, list[float]] = {name: [] for name in files}
-    for turn in range(args.calls + 2):
-        for name, session in sessions.items():
-            start = time.perf_counter()
-            session.run(["keypoints"], {INPUT: crop})
-            if turn >= 2:
-                times[name].append(time.perf_counter() - start)
-    return times
-
-
 def main(args: Args) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         data = args.data or Path(temporary) / "hands"
@@ -181,7 +159,7 @@ def main(args: Args) -> None:
             contestant: train(args, contestant, labels, Path(temporary) / f"run{i}")
             for i, contestant in enumerate(args.contestants)
         }
-        times = answer_times(args, {name: result.file for name, result in found.items()})
+        times = answer_times({n: r.file for n, r in found.items()}, args.threads, rounds=5, calls=-(-args.calls // 5))
     print(f"\n{args.size} x {args.size}, {args.minutes:g} minutes each, {os.cpu_count()} cores")
     print("| net | M parameters | pictures seen | minutes | PCK@0.2 | fastest ms | median ms |")
     print("|---|---|---|---|---|---|---|")

@@ -24,7 +24,6 @@ import json
 import math
 import shutil
 import sys
-import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,7 +33,9 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from comparing import history, train
 from posewright.annotations import Annotations
+from posewright.annotations.splits import spread_evenly
 from posewright.errors import PosewrightError
 from posewright.files import write_text
 from posewright.metrics import Evaluation, evaluate, run_model
@@ -43,7 +44,7 @@ from posewright.runtime import load
 from posewright.training.augment_config import AugmentConfig
 from posewright.training.config import TrainConfig
 from posewright.training.distill_config import DistillConfig
-from posewright.training.fit import LAST, MODEL, fit
+from posewright.training.fit import MODEL
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 ARMS = ("plain", "distilled", "longer", "continued")
@@ -106,28 +107,6 @@ def taught(config: TrainConfig, args: Args) -> TrainConfig:
     return replace(config, teacher=args.teacher, distill=args.distill)
 
 
-def timed(config: TrainConfig, labels: Annotations) -> float:
-    """Train in the settings' folder, unless that has been done; the wall time of all attempts in seconds."""
-    folder = Path(config.output)
-    done = folder / "seconds.json"
-    if done.is_file():
-        return float(json.loads(done.read_text())["seconds"])
-    if folder.exists() and not (folder / LAST).is_file():
-        shutil.rmtree(folder)  # broken off before its first checkpoint
-    spent = folder / "spent.json"
-    before = json.loads(spent.read_text())["seconds"] if spent.is_file() else 0.0
-    started = time.monotonic()
-    try:
-        fit(config, labels, resume=(folder / LAST).is_file())
-    except BaseException:
-        if folder.exists():
-            write_text(spent, json.dumps({"seconds": before + time.monotonic() - started}))
-        raise
-    seconds = before + time.monotonic() - started
-    write_text(done, json.dumps({"seconds": seconds}))
-    return seconds
-
-
 @dataclass(frozen=True)
 class Pace:
     """Seconds of a run: what every run takes but for its epochs, and an epoch, without a teacher and with one."""
@@ -146,19 +125,13 @@ def pace(args: Args, labels: Annotations) -> Pace:
     for name in ("plain", "distilled"):
         config = config_of(args, 0, 2, args.output / f"pace_{name}")
         shutil.rmtree(config.output, ignore_errors=True)
-        seconds = timed(config if name == "plain" else taught(config, args), labels)
+        seconds = train(config if name == "plain" else taught(config, args), labels, export=True)
         first, second = (row["seconds"] for row in history(Path(config.output)))
         found[name] = second - first
         found.setdefault("around", seconds - 2 * (second - first))
     found["around"] = max(found["around"], 0.0)
     write_text(kept, json.dumps(found, indent=1))
     return Pace(**found)
-
-
-def history(folder: Path) -> list[dict[str, float]]:
-    lines = (folder / "metrics.csv").read_text().splitlines()
-    names = lines[0].split(",")
-    return [dict(zip(names, map(float, line.split(",")), strict=True)) for line in lines[1:]]
 
 
 def train_all(args: Args, labels: Annotations) -> dict[str, dict[int, dict[str, Any]]]:
@@ -174,7 +147,7 @@ def train_all(args: Args, labels: Annotations) -> dict[str, dict[int, dict[str, 
 
     def run(arm: str, config: TrainConfig) -> None:
         seconds = speed.around + config.epochs * (speed.distilled if config.teacher else speed.plain)
-        took = {"seconds": round(seconds, 1), "wall seconds": round(timed(config, labels), 1)}
+        took = {"seconds": round(seconds, 1), "wall seconds": round(train(config, labels, export=True), 1)}
         runs[arm][config.seed] = {"folder": config.output, "epochs": config.epochs, **took}
 
     for seed in args.seeds:
@@ -208,7 +181,7 @@ def main(args: Args) -> None:
     truth = truth.subset(np.isin(np.arange(len(truth.images)), truth.image))
     if args.objects:
         train = np.flatnonzero([im.split == "train" for im in labels.images])
-        chosen = train[np.linspace(0, len(train) - 1, min(args.objects, len(train))).round().astype(int)]
+        chosen = train[spread_evenly(len(train), args.objects)]
         labels = labels.subset(np.sort(np.r_[chosen, np.flatnonzero([im.split == "val" for im in labels.images])]))
     args.output.mkdir(parents=True, exist_ok=True)
     asked = json.dumps(asdict(args), default=str, sort_keys=True, indent=1)

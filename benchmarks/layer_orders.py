@@ -13,10 +13,10 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import tyro
 
 from posewright.annotations import ReadOptions, read_annotations
+from posewright.annotations.splits import spread_evenly
 from posewright.models.presets import ORDERS
 from posewright.skeletons import load_skeleton
 from posewright.training.config import TrainConfig
@@ -50,7 +50,7 @@ class Args:
 def main(args: Args) -> None:
     options = ReadOptions(skeleton=load_skeleton(args.skeleton) if args.skeleton else None, skip_bad=True)
     labels = read_annotations(args.data, options=options)
-    chosen = np.linspace(0, len(labels.images) - 1, min(len(labels.images), args.objects + 400)).round().astype(int)
+    chosen = spread_evenly(len(labels.images), args.objects + 400)
     labels = labels.subset(chosen)
     labels = replace(labels, images=[replace(im, split=None) for im in labels.images])
     labels = labels.with_splits(400 / len(labels.images), seed=0)

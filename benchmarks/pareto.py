@@ -21,9 +21,8 @@ import json
 import math
 import statistics
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,7 +58,7 @@ from posewright.training.config import TrainConfig
 from posewright.training.distill_config import DistillConfig
 from posewright.training.fit import CHECKPOINT
 from posewright.training.nets import net_settings
-from turns import clocked, in_turn, machine
+from turns import answer_times, machine
 
 TARGETS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Milliseconds a picture that the family is made for."""
@@ -218,27 +217,10 @@ def model_file(net: Any, size: str, file: Path) -> Path:
     return file
 
 
-def answer_times(files: Mapping[str, Path], timing: Timing) -> dict[str, tuple[float, float]]:
+def answers(files: Mapping[str, Path], timing: Timing) -> dict[str, tuple[float, float]]:
     """Median and fastest answer in ms of model files, by name."""
-    import onnxruntime
-
-    from posewright.export.parity import smooth_crops
-    from posewright.runtime.modelfile import INPUT
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = timing.cores
-    ways: dict[str, Callable[[], list[float]]] = {}
-    for name, file in files.items():
-        session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
-        _, height, width, _ = session.get_inputs()[0].shape
-        crop = smooth_crops(height, width, 1)
-        ways[name] = partial(_answers, session, {INPUT: crop}, timing.calls)
-    times = in_turn(ways, timing.rounds)
+    times = answer_times(files, timing.cores, rounds=timing.rounds, calls=timing.calls)
     return {name: (1e3 * statistics.median(of), 1e3 * min(of)) for name, of in times.items()}
-
-
-def _answers(session: Any, feed: dict[str, Any], calls: int) -> list[float]:
-    return clocked(lambda: session.run(["keypoints"], feed), calls)
 
 
 def size_of(net: Net) -> tuple[float, float]:
@@ -267,7 +249,7 @@ def latency(args: Latency) -> None:
         torch.manual_seed(0)
         built = build_net(net_settings(net.onto(TrainConfig())), KEYPOINTS)
         untrained[name] = model_file(built, net.size, args.output / "timed" / f"{net.folder}.onnx")
-    times = answer_times(untrained, args.timing)
+    times = answers(untrained, args.timing)
     rows = []
     for name, (median, fastest) in sorted(times.items(), key=lambda item: item[1][1]):
         parameters, macs = size_of(nets[name])
@@ -340,7 +322,7 @@ def report(args: Family, found: dict[str, dict[str, Any]]) -> None:
         name: model_file(net_of(row["folder"]), row["net"].size, row["folder"] / "timed.onnx")
         for name, row in found.items()
     }
-    times = answer_times(files, args.timing)
+    times = answers(files, args.timing)
     rows, points = [], []
     for name, (median, fastest) in sorted(times.items(), key=lambda item: item[1][0]):
         parameters, macs = size_of(found[name]["net"])

@@ -13,7 +13,6 @@ from __future__ import annotations
 import platform
 import statistics
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import tyro
 
 from posewright.models.describe import describe_net
 from posewright.models.presets import build_net, preset
+from turns import answer_times
 
 PRESETS = (
     *(f"hourglass_s{n}{kind}" for n in (1, 2) for kind in ("_nano", "_tiny", "")),
@@ -72,36 +72,20 @@ def row(name: str, c: Cost) -> list[str]:
             f"{c.stages}", f"{c.stride}"]  # fmt: skip
 
 
-def answer_times(args: Args, folder: Path) -> dict[str, list[float]]:
-    """Seconds of each answer to one crop."""
-    import onnxruntime
-
+def model_files(args: Args, folder: Path) -> dict[str, Path]:
+    """Untrained model files of the presets."""
     from posewright.export.exporting import export_onnx
-    from posewright.export.parity import smooth_crops
     from posewright.geometry import CropRule
     from posewright.models.checkpoint import Checkpoint
-    from posewright.runtime.modelfile import INPUT
     from posewright.skeleton import Skeleton
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = args.threads
     skeleton = Skeleton("points", tuple(f"point_{i}" for i in range(args.keypoints)))
-    crop = smooth_crops(args.size, args.size, 1)
-    sessions = {}
+    files = {}
     for name in args.presets:
         net = build_net(preset(name), args.keypoints).eval()
-        checkpoint = Checkpoint(net, skeleton, CropRule((args.size, args.size)), name)
-        file = folder / f"{name}.onnx"
-        export_onnx(checkpoint, file)
-        sessions[name] = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    times: dict[str, list[float]] = {name: [] for name in sessions}
-    for turn in range(args.calls + 2):
-        for name, session in sessions.items():
-            start = time.perf_counter()
-            session.run(["keypoints"], {INPUT: crop})
-            if turn >= 2:
-                times[name].append(time.perf_counter() - start)
-    return times
+        files[name] = folder / f"{name}.onnx"
+        export_onnx(Checkpoint(net, skeleton, CropRule((args.size, args.size)), name), files[name])
+    return files
 
 
 def main(args: Args) -> None:
@@ -110,7 +94,7 @@ def main(args: Args) -> None:
     if args.calls:
         head += ["fastest ms", "median ms"]
         with tempfile.TemporaryDirectory() as folder:
-            times = answer_times(args, Path(folder))
+            times = answer_times(model_files(args, Path(folder)), args.threads, rounds=5, calls=-(-args.calls // 5))
         for cells, seconds in zip(rows, times.values(), strict=True):
             cells += [f"{min(seconds) * 1e3:.1f}", f"{statistics.median(seconds) * 1e3:.1f}"]
         print(

@@ -53,6 +53,25 @@ def clocked(call: Callable[[], object], count: int) -> list[float]:
     return seconds
 
 
+def answer_times(files: Mapping[str, Path], threads: int, *, rounds: int, calls: int) -> dict[str, list[float]]:
+    """Seconds of each answer of onnxruntime to one crop, by the name of the model file."""
+    import onnxruntime
+
+    from posewright.export.parity import smooth_crops
+    from posewright.runtime.modelfile import INPUT
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+
+    def way(file: Path) -> Callable[[], list[float]]:
+        session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
+        _, height, width, _ = session.get_inputs()[0].shape
+        feed = {INPUT: smooth_crops(height, width, 1)}
+        return lambda: clocked(lambda: session.run(["keypoints"], feed), calls)
+
+    return in_turn({name: way(file) for name, file in files.items()}, rounds)
+
+
 def machine() -> str:
     """Processor, how many of its threads there are, and what else was going on when the run began."""
     name = platform.processor() or platform.machine()

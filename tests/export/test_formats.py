@@ -196,7 +196,7 @@ def test_an_engine_that_is_not_installed(to, files, monkeypatch):
 
 @pytest.mark.parametrize("to", TO)
 def test_a_writer_that_is_not_installed(to, checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr("posewright.export.targets._there", lambda package: False)
+    monkeypatch.setattr("posewright.export.targets.installed", lambda package: False)
     with pytest.raises(PosewrightError, match=f"--to {to} needs .*, which is not installed"):
         export(checkpoint, tmp_path / "m", to)
     assert list(tmp_path.iterdir()) == []

@@ -101,7 +101,7 @@ def test_a_torch_package_that_holds_nothing_to_run(files, tmp_path):
 
 
 def test_devices_that_torch_packages_are_not_for(files):
-    with pytest.raises(PosewrightError, match="not on cuda"):
+    with pytest.raises(PosewrightError, match="runs on the processor here"):
         posewright.load(files("torch")[0], "cuda", trust=True)
 
 

@@ -21,6 +21,7 @@ def small_run(**changes: Any) -> TrainConfig:
         "threads": 1,
         "precision": "fp32",
         "device": "cpu",
+        "lr": 2e-3,
         "ema": 0.9,
         "augment": AugmentConfig(rotation=10, negative=0.1),
     }

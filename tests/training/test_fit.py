@@ -199,7 +199,7 @@ def test_presence_is_a_logistic_of_the_mean_score():
     [
         ({"input_size": "12by4"}, "neither a number nor HEIGHTxWIDTH"),
         ({"epochs": -1}, "epochs must not be below 0"),
-        ({"lr": -1.0}, "lr must be above 0"),
+        ({"lr": -1.0}, "lr must not be below 0"),
         ({"val_share": 1.0}, "val_share"),
         ({"ema": 1.0}, "ema"),
         ({"seed": -1}, "seed must not be below 0"),

@@ -182,7 +182,7 @@ def test_a_keypoint_models_presets_are_not_a_locators(blobs, tmp_path):
         fit_locator(replace(SMALL, model="hourglass_s1_tiny", net=(), output=str(tmp_path)), blobs)
 
 
-@pytest.mark.parametrize("settings", [{"most": 0}, {"false_boxes": -1.0}, {"heat_weight": 0.0}, {"lr": 0.0}])
+@pytest.mark.parametrize("settings", [{"most": 0}, {"false_boxes": -1.0}, {"heat_weight": 0.0}, {"lr": -1.0}])
 def test_settings_that_make_no_sense(settings):
     with pytest.raises(PosewrightError, match=next(iter(settings))):
         LocatorConfig(**settings)

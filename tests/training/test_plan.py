@@ -102,3 +102,20 @@ def test_a_named_start_brings_its_net_and_input_size():
     other = like_start(TrainConfig(model="hourglass_s1_tiny", net=("poolings=3",), input_size="96"), start)
     assert other.input_size == "96"
     assert set(other.net) == {"scale=128.0", "label_shift=0.5,0.25"}  # the preset settles stacks, channels, mobile
+
+
+@pytest.mark.parametrize(
+    ("change", "lr"),
+    [
+        ({}, 2e-3),
+        ({"optimiser": "sgd"}, 0.05),
+        ({"model": "cpm_hand"}, 2e-4),  # no batch norm
+        ({"model": "cpm_light"}, 2e-3),
+        ({"model": "cpm_hand", "lr": 1e-3}, 1e-3),
+    ],
+)
+def test_the_learning_rate(change, lr, discs, capsys):
+    settled, _ = settle(TrainConfig(init="none", **change), discs, "cpu")
+    assert settled.lr == pytest.approx(lr)
+    chosen = f"--lr {lr:g}" in capsys.readouterr().out
+    assert chosen == (lr != 2e-3 and "lr" not in change)

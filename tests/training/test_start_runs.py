@@ -122,11 +122,12 @@ class PowerCut(Exception):
     pass
 
 
-@pytest.mark.parametrize("kind", ["frozen", "late", "hard"])
+@pytest.mark.parametrize("kind", ["frozen", "late", "hard", "qat"])
 def test_a_stopped_run_goes_on_exactly(discs, started, tmp_path, kind, monkeypatch):
     """Stopped within an epoch and resumed, with each of these, it ends where an uninterrupted run ends."""
     changes = {
-        "frozen": {"freeze": ("trunk",)}, "late": {"init_epoch": 1}, "hard": {"hard": str(tmp_path / "hard.csv")}
+        "frozen": {"freeze": ("trunk",)}, "late": {"init_epoch": 1}, "hard": {"hard": str(tmp_path / "hard.csv")},
+        "qat": {"qat": True},
     }[kind]  # fmt: skip
     (tmp_path / "hard.csv").write_text("image,object,weight\n001.png,0,3\n002.png,0,2.5\n")
     whole = fine_tune(started, tmp_path / "whole", discs, **changes)

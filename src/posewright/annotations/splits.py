@@ -18,6 +18,11 @@ KEYS = ("picture", "video", "person", "folder", "similar")
 """What may keep pictures together; :func:`groups_of` says how each is told."""
 
 
+def spread_evenly(count: int, most: int) -> NDArray[np.int64]:
+    """Up to ``most`` of ``count`` places in a row, as far from each other as can be, with the first and the last."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(np.int64))
+
+
 def parse_shares(text: str) -> tuple[float, ...]:
     """Shares of train, val and, where given, test: ``"0.9,0.1"`` or ``"0.8,0.1,0.1"``.
 

@@ -282,6 +282,11 @@ class Annotations:
         """``[N, K]``: which keypoints are labelled, visible or hidden."""
         return self.keypoints[..., 2] > 0
 
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """``[N]``: the objects to train and to measure on: with a labelled keypoint, and no crowd."""
+        return self.labelled.any(1) & ~np.asarray(self.iscrowd)
+
     def objects(self, keep: NDArray[Any] | Sequence[int]) -> Annotations:
         """The same images with only some of the objects, by mask or index."""
         index = np.asarray(keep)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from posewright.annotations.tables import Annotations
 from posewright.geometry import cell_to_input, input_to_cell
-from posewright.metrics.running import keypoint_order, objects_to_run, over_objects
+from posewright.metrics.running import keypoint_order, over_objects
 from posewright.runtime.modelfile import ModelInfo
 from posewright.runtime.predictor import Mapped
 from posewright.skeleton import Skeleton
@@ -134,7 +134,7 @@ class _Reader:
         self.rng = np.random.default_rng(seed)
         low, high = labels.boxes[:, :2], labels.boxes[:, 2:]
         self.centre, self.side = (low + high) / 2, (high - low).max(1)
-        wanted = np.flatnonzero(objects_to_run(labels))
+        wanted = np.flatnonzero(labels.usable)
         self.foreign = np.arange(len(labels))
         self.foreign[wanted] = wanted[_derangement(len(wanted), self.rng)]
 

@@ -112,11 +112,10 @@ class Command:
 
     def _evidence(self, labels: Annotations, options: ReadOptions) -> Evidence:
         from posewright.audit.evidence import gather
-        from posewright.metrics.running import objects_to_run
 
         if self.model is not None:
             model = self.running.load(self.model)
-            with progress_bar("auditing", int(objects_to_run(labels).sum())) as advance:
+            with progress_bar("auditing", int(labels.usable.sum())) as advance:
                 return gather(model, labels, progress=advance, **self._gathering())
         return self._out_of_fold(labels)
 
@@ -128,7 +127,6 @@ class Command:
         import numpy as np
 
         from posewright.audit.evidence import Evidence, gather
-        from posewright.metrics.running import objects_to_run
         from posewright.training.folds import plan_folds
 
         where = self.output / "folds"
@@ -138,7 +136,7 @@ class Command:
         print(plan.describe(), flush=True)
         models = plan.train()
         whole = Evidence.nothing(len(labels), len(labels.skeleton))
-        with progress_bar("auditing", int(objects_to_run(labels).sum())) as advance:
+        with progress_bar("auditing", int(labels.usable.sum())) as advance:
             for number, model in enumerate(models):
                 pictures = plan.fold == number
                 part = labels.subset(pictures)

@@ -270,13 +270,12 @@ class Command:
     ) -> tuple[list[Benched], Annotations]:
         """The accuracy of each, and the labels without the pictures that could not be used."""
         from posewright.metrics import run_model
-        from posewright.metrics.running import objects_to_run
         from posewright.training.reach import check_packed
 
         for each in contenders:
             each.order(truth.skeleton)
         found, notes = [], []
-        with progress_bar("evaluating", len(contenders) * int(objects_to_run(truth).sum())) as advance:
+        with progress_bar("evaluating", len(contenders) * int(truth.usable.sum())) as advance:
             for each in contenders:
                 notes += check_packed(truth, each.model.info.crop)
                 predicted, truth = run_model(
@@ -362,15 +361,15 @@ def _shown(truth: Annotations | None, paths: list[Path]) -> list[Shown]:
     """Pictures in memory, spread evenly over those measured on, each with the box of an object."""
     import numpy as np
 
+    from posewright.annotations.splits import spread_evenly
     from posewright.media.labelled import picture_of
     from posewright.media.pictures import read_picture
-    from posewright.metrics.running import objects_to_run
 
     if truth is None:
-        chosen = np.unique(np.linspace(0, len(paths) - 1, min(LOOKED_AT, len(paths))).round().astype(int))
+        chosen = spread_evenly(len(paths), LOOKED_AT)
         return [(read_picture(paths[i]), None) for i in chosen]
-    objects = np.flatnonzero(objects_to_run(truth))
-    objects = objects[np.unique(np.linspace(0, len(objects) - 1, min(LOOKED_AT, len(objects))).round().astype(int))]
+    objects = np.flatnonzero(truth.usable)
+    objects = objects[spread_evenly(len(objects), LOOKED_AT)]
     return [(picture_of(truth, int(truth.image[i])), truth.boxes[i]) for i in objects]
 
 

@@ -276,15 +276,7 @@ class Command:
     def _locator(self) -> Locator | None:
         if self.locator is None:
             return None
-        from posewright.tracking.located import open_locator, parse_classes
-
-        return open_locator(
-            self.locator,
-            parse_classes(self.classes),
-            device=self.running.onnx_device,
-            threshold=self.locator_score,
-            tiles=self.tiles,
-        )
+        return self.running.open_locator(self.locator, self.classes, self.locator_score, self.tiles)
 
     def _located(self, locator: Locator, model: Predictor, truth: Annotations) -> Located:
         from posewright.metrics.located import run_located
@@ -300,14 +292,13 @@ class Command:
 
     def _predict(self, model: Predictor, truth: Annotations, options: ReadOptions) -> tuple[Predicted, Annotations]:
         from posewright.metrics import run_model
-        from posewright.metrics.running import objects_to_run
         from posewright.training.reach import check_packed
 
         truth = truth.require_pictures(options.bad if self.reading.skip_bad else None)
         coarse = check_packed(
             truth, model.info.crop
         )  # grey where the picture went on would be measured as the model's fault
-        with progress_bar("evaluating", int(objects_to_run(truth).sum())) as advance:
+        with progress_bar("evaluating", int(truth.usable.sum())) as advance:
             predicted, left = run_model(
                 model,
                 truth,

@@ -71,9 +71,9 @@ def part_of_labels(
 
     truth, words = choose_split(truth, split, held)
     if limit is not None and limit < len(truth.images):
-        import numpy as np
+        from posewright.annotations.splits import spread_evenly
 
-        truth = truth.subset(np.linspace(0, len(truth.images) - 1, limit).round().astype(int))
+        truth = truth.subset(spread_evenly(len(truth.images), limit))
         words = f"{limit} pictures, spread evenly over {words}"
     return truth, words
 

@@ -251,16 +251,7 @@ class Command:
     def _opened(self) -> Locator | None:
         if self.locator is None:
             return None
-        from posewright.tracking.located import open_locator, parse_classes
-
-        return open_locator(
-            self.locator,
-            parse_classes(self.classes),
-            device=self.running.onnx_device,
-            threads=self.running.threads,
-            threshold=self.locator_score,
-            tiles=self.tiles,
-        )
+        return self.running.open_locator(self.locator, self.classes, self.locator_score, self.tiles)
 
     def _plan(
         self, model: Predictor, given: Any, labelled: LabelledBoxes | None, locator: Locator | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from posewright.runtime.predictor import Predictor
+    from posewright.tracking.crowd import Locator
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,18 @@ class Running:
 
         return load(spec, self.device, self.threads, engine=self.engine, trust=self.trust, exact=self.exact)
 
-    @property
-    def onnx_device(self) -> str:
-        """The device for what onnxruntime runs beside the model, such as a locator."""
-        return "auto" if self.device == "mps" or self.engine not in (None, "onnxruntime") else self.device
+    def open_locator(self, spec: str, classes: str | None, score: float | None, tiles: int = 0) -> Locator:
+        """The locator to run beside the model, by onnxruntime.
+
+        Args:
+            spec: what ``--locator`` names.
+            classes, score, tiles: ``--classes``, ``--locator-score`` and ``--tiles``.
+        """
+        from posewright.tracking.located import open_locator, parse_classes
+
+        device = "auto" if self.device == "mps" or self.engine not in (None, "onnxruntime") else self.device
+        wanted = parse_classes(classes)
+        return open_locator(spec, wanted, device=device, threads=self.threads, threshold=score, tiles=tiles)
 
     @property
     def given(self) -> bool:

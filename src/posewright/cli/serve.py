@@ -167,7 +167,6 @@ class Command:
     def _locators(self, models: dict[str, Predictor]) -> dict[str, Locator]:
         """The locator of each model that has one."""
         from posewright.errors import did_you_mean
-        from posewright.tracking.located import open_locator, parse_classes
 
         if not self.locator:
             for option, given in (("--classes", self.classes), ("--locator-score", self.locator_score)):
@@ -181,13 +180,7 @@ class Command:
             if name is not None and name not in models:
                 raise PosewrightError(f"--locator {text}: no model '{name}' is served", fix=did_you_mean(name, models))
             if spec not in opened:
-                opened[spec] = open_locator(
-                    spec,
-                    parse_classes(self.classes),
-                    device=self.running.onnx_device,
-                    threads=self.running.threads,
-                    threshold=self.locator_score,
-                )
+                opened[spec] = self.running.open_locator(spec, self.classes, self.locator_score)
             if (name is None and general is not None) or name in found:
                 raise PosewrightError(
                     f"two locators for {'all models' if name is None else name}: '{text}' is the second"

@@ -12,15 +12,12 @@ from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError
 from posewright.export.deploy import Wanted
-from posewright.export.job import make_job
+from posewright.export.job import AIM, make_job
 from posewright.export.parity import BOUNDS, Bounds, CheckSet, Parity, compare, patterns
 from posewright.export.targets import Target, get_target
 from posewright.files import whole_file, whole_folder
 from posewright.models.checkpoint import Checkpoint
 from posewright.runtime.engines import ENGINES, open_engine
-
-AIM = 0.005
-"""Share of right keypoints that int8 may lose before layers are left in a higher precision."""
 
 
 def export(

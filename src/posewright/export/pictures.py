@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.annotations import Annotations
+from posewright.annotations.splits import spread_evenly
 from posewright.errors import PosewrightError
 from posewright.export.parity import CheckSet
 from posewright.geometry import CropRule, Similarity
@@ -68,7 +69,7 @@ def labelled_pictures(
         labels = held(labels) if held is not None else labels.with_validation(0.5, seed)
     train, val = labels.of_split("train"), labels.of_split("val")
     usable = _usable(val)
-    chosen = usable[np.unique(np.linspace(0, len(usable) - 1, min(check, len(usable))).round().astype(int))]
+    chosen = usable[spread_evenly(len(usable), check)]
     name = Path(labels.source).name or "the labels"
     seen = _check_set(train, rule, various(train, calibrate), f"objects of {name}")
     held_back = _check_set(val, rule, chosen, f"objects of {name}")
@@ -86,7 +87,7 @@ def synthetic_hands(rule: CropRule, *, calibrate: int = CALIBRATE, check: int = 
         assert sample.box is not None
         similarity = rule.similarity(sample.box)
         crops.append(warp(sample.image, similarity, rule))
-        points.append(np.column_stack([similarity.apply(sample.keypoints[0, :, :2]), sample.keypoints[0, :, 2]]))
+        points.append(_points_in_crop(sample.keypoints[0], similarity))
         boxes.append(_box_in_crop(sample.box, similarity))
     pixels, truth, around = np.stack(crops), np.stack(points), np.array(boxes)
 
@@ -149,22 +150,14 @@ def various(labels: Annotations, count: int) -> NDArray[np.int64]:
 
 def _usable(labels: Annotations) -> NDArray[np.int64]:
     """The objects with a labelled keypoint that are no crowds."""
-    usable = np.flatnonzero(labels.labelled.any(1) & ~labels.iscrowd)
+    usable = np.flatnonzero(labels.usable)
     if not len(usable):
         raise PosewrightError("has no object with labelled keypoints", file=labels.source or None)
     return usable
 
 
-def crops_of(labels: Annotations, rule: CropRule, objects: NDArray[np.int64]) -> tuple[NDArray[np.uint8], Array]:
-    """The crops ``uint8 [N, H, W, 3]`` of some objects and their keypoints ``[N, K, 3]`` in pixels of the crops."""
-    crops, points = [], []
-    for index in objects:
-        similarity = rule.similarity(labels.boxes[index])
-        crop = warp(picture_of(labels, int(labels.image[index])), similarity, rule)
-        crops.append(crop if crop.ndim == 3 else np.repeat(crop[..., None], 3, axis=2))
-        keypoints = labels.keypoints[index]
-        points.append(np.column_stack([similarity.apply(keypoints[:, :2]), keypoints[:, 2]]))
-    return np.stack(crops), np.stack(points)
+def _points_in_crop(keypoints: Array, similarity: Similarity) -> Array:
+    return np.column_stack([similarity.apply(keypoints[:, :2]), keypoints[:, 2]])
 
 
 def _box_in_crop(box: Array, similarity: Similarity) -> Array:
@@ -173,11 +166,14 @@ def _box_in_crop(box: Array, similarity: Similarity) -> Array:
 
 
 def _check_set(labels: Annotations, rule: CropRule, chosen: NDArray[np.int64], words: str) -> CheckSet:
-    crops, points = crops_of(labels, rule, chosen)
-    maps = [rule.similarity(labels.boxes[i]) for i in chosen]
-    boxes = np.array([_box_in_crop(labels.boxes[i], m) for i, m in zip(chosen, maps, strict=True)])
-    scale = np.array([m.scale for m in maps])
-    return _with_lengths(crops, points, labels.skeleton, boxes, labels.head_size[chosen] * scale, words)
+    maps = [rule.similarity(box) for box in labels.boxes[chosen]]
+    crops = np.stack(
+        [warp(picture_of(labels, int(i)), m, rule) for i, m in zip(labels.image[chosen], maps, strict=True)]
+    )
+    points = np.stack([_points_in_crop(k, m) for k, m in zip(labels.keypoints[chosen], maps, strict=True)])
+    boxes = np.array([_box_in_crop(box, m) for box, m in zip(labels.boxes[chosen], maps, strict=True)])
+    heads = labels.head_size[chosen] * [m.scale for m in maps]
+    return _with_lengths(crops, points, labels.skeleton, boxes, heads, words)
 
 
 def _with_lengths(

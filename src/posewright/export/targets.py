@@ -8,14 +8,13 @@ posewright's entry in it, see :mod:`posewright.runtime.entries`. Everything else
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from posewright.errors import PosewrightError, did_you_mean
-from posewright.runtime.engines import ENGINES
+from posewright.runtime.engines import ENGINES, installed
 from posewright.runtime.formats import FORMATS, Format
 
 
@@ -50,7 +49,7 @@ class Target:
     @property
     def installed(self) -> bool:
         """Whether what writes it is there."""
-        return all(_there(package) for package in self.packages)
+        return all(installed(package) for package in self.packages)
 
     @property
     def runs_here(self) -> bool:
@@ -63,18 +62,11 @@ class Target:
         Raises:
             PosewrightError: where a package that it needs is missing.
         """
-        missing = [package for package in self.packages if not _there(package)]
+        missing = [package for package in self.packages if not installed(package)]
         if missing:
             raise PosewrightError(f"--to {self.name} needs {missing[0]}, which is not installed", fix=self.install)
         write: Callable[[Any, Path], None] = importlib.import_module(f"posewright.export.{self.module}").write
         return write
-
-
-def _there(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 TRAIN = "pip install 'posewright[train]'"

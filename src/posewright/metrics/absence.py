@@ -13,7 +13,7 @@ from posewright.annotations.tables import Annotations
 from posewright.geometry import CropRule, negative_box
 from posewright.metrics.reliability import Reliability, reliability
 from posewright.metrics.results import Predicted
-from posewright.metrics.running import Model, objects_to_run, run_model
+from posewright.metrics.running import Model, run_model
 
 Array = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ def without_objects(truth: Annotations, rule: CropRule, count: int, seed: int = 
         The boxes as objects, each with one keypoint that stands for nothing.
     """
     rng = np.random.default_rng(seed)
-    wanted = np.flatnonzero(objects_to_run(truth))
+    wanted = np.flatnonzero(truth.usable)
     known = np.array([im.width > 0 and im.height > 0 for im in truth.images], bool)
     bare = known.copy()
     bare[truth.image] = False
@@ -90,7 +90,7 @@ class Absent:
 
     def reliability(self, predicted: Predicted, truth: Annotations) -> Reliability | None:
         """The presence told of these crops and of the objects of a labelled set; see :func:`presence_reliability`."""
-        return presence_reliability(predicted.presence[objects_to_run(truth)], self.presence)
+        return presence_reliability(predicted.presence[truth.usable], self.presence)
 
 
 def presence_reliability(with_object: ArrayLike, without: ArrayLike) -> Reliability | None:

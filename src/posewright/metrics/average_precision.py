@@ -146,7 +146,7 @@ def average_precision(
         raise PosewrightError(what, fix="Give one for each keypoint, or a single one for all")
     if len(sigmas) != len(truth.skeleton) or not all(0 < s < math.inf for s in sigmas):
         raise PosewrightError(f"sigmas must be {len(truth.skeleton)} numbers above 0, one for each keypoint")
-    ignored = np.asarray(truth.iscrowd) | ~truth.labelled.any(1)
+    ignored = ~truth.usable
     within = np.stack([(truth.area >= low) & (truth.area <= high) for low, high in SIZES.values()])
     counts = within & ~ignored
 

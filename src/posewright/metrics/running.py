@@ -93,7 +93,7 @@ def over_objects(
     """Run something on every labelled object of a set, a few batches' pictures at a time.
 
     Args:
-        truth: the labels; see :func:`objects_to_run`.
+        truth: the labels; of which the usable ones are run.
         run: from pictures and the boxes on each to one result a picture.
         keep: is given the objects of a picture, and its result.
         poses_of: what of a result knows the picture's size.
@@ -148,11 +148,6 @@ def keypoint_order(model: Skeleton, truth: Skeleton) -> list[int]:
     return [model.keypoints.index(name) for name in truth.keypoints]
 
 
-def objects_to_run(truth: Annotations) -> NDArray[np.bool_]:
-    """``[N]``: the objects with a labelled keypoint that are no crowd."""
-    return truth.labelled.any(1) & ~np.asarray(truth.iscrowd)
-
-
 Chunk = list[tuple[int, NDArray[np.int64]]]
 
 
@@ -160,7 +155,7 @@ def _chunks(truth: Annotations, batch_size: int) -> Iterator[Chunk]:
     """Pictures with the objects to run on each, together about four batches of crops at a time."""
     if batch_size < 1:
         raise PosewrightError(f"batch size must be at least 1, not {batch_size}")
-    wanted = np.flatnonzero(objects_to_run(truth))
+    wanted = np.flatnonzero(truth.usable)
     wanted = wanted[np.argsort(truth.image[wanted], kind="stable")]
     chunk: Chunk = []
     count = 0

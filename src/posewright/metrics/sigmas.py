@@ -27,7 +27,6 @@ from posewright.annotations.json_file import is_number, load_json
 from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError
 from posewright.metrics.oks import assign, mean_distances
-from posewright.metrics.running import objects_to_run
 from posewright.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -254,13 +253,13 @@ def _repeats(sets: Sequence[Annotations]) -> tuple[Array, Array, tuple[int, ...]
             continue
         first, *others = images
         base = sets[first]
-        mine = np.flatnonzero((base.image == images[first]) & objects_to_run(base))
+        mine = np.flatnonzero((base.image == images[first]) & base.usable)
         shape = (len(mine), len(sets), len(skeleton), 3)
         found, area = np.zeros(shape), np.full((len(mine), len(sets)), np.nan)
         found[:, first], area[:, first] = base.keypoints[mine][:, orders[first]], base.area[mine]
         for r in others:
             other = sets[r]
-            theirs = np.flatnonzero((other.image == images[r]) & objects_to_run(other))
+            theirs = np.flatnonzero((other.image == images[r]) & other.usable)
             if not len(mine) or not len(theirs):
                 continue
             labels = other.keypoints[theirs][:, orders[r]]
@@ -271,7 +270,7 @@ def _repeats(sets: Sequence[Annotations]) -> tuple[Array, Array, tuple[int, ...]
             matched[r] += int((several & ~np.isnan(area[:, r])).sum())
         points += list(found[several])
         areas += np.nanmean(area[several], 1).tolist() if several.any() else []
-    left = tuple(int(objects_to_run(s).sum()) - m for s, m in zip(sets, matched, strict=True))
+    left = tuple(int(s.usable.sum()) - m for s, m in zip(sets, matched, strict=True))
     return np.array(points).reshape(-1, len(sets), len(skeleton), 3), np.maximum(np.array(areas), 1e-9), left
 
 

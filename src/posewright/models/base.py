@@ -50,6 +50,9 @@ class HeatmapNet(nn.Module):
         """The layer of each stage that predicts its ``head_channels`` channels."""
         raise NotImplementedError
 
+    def merge(self) -> None:
+        """Compute as one layer from now on what :meth:`fuse` makes one, apart from batch norms; trained, it stays several."""
+
     def fuse(self) -> None:
         """Fold batch norms into convolutions where the order of layers allows; in place, for a net in eval mode."""
 

@@ -44,6 +44,7 @@ class Separable(nn.Sequential):
         super().__init__()
         self.depthwise: nn.Module = nn.Conv2d(cin, cin, kernel, padding=kernel // 2, groups=cin, bias=False)
         self.pointwise = nn.Conv2d(cin, cout, 1, bias=bias)
+        self.as_one = False
 
     def merged(self) -> Tensor | None:
         """The weights of the one pointwise convolution that both are where the depthwise kernel is 1 x 1, a factor on each
@@ -55,7 +56,7 @@ class Separable(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         # In training a pass over the maps and another over their gradients are saved. Elsewhere the layers run as they are
         # stored, for whoever counts or watches them, and `fold` makes them one for the model file.
-        weight = self.merged() if self.training else None
+        weight = self.merged() if self.training or self.as_one else None
         return super().forward(x) if weight is None else F.conv2d(x, weight, self.pointwise.bias)
 
     def fold(self) -> None:
@@ -245,6 +246,11 @@ class HourglassNet(HeatmapNet):
 
     def predictors(self) -> list[nn.Conv2d]:
         return [head.predict for head in self.heads if isinstance(head, Head)]
+
+    def merge(self) -> None:
+        for module in self.modules():
+            if isinstance(module, Separable):
+                module.as_one = True
 
     def fuse(self) -> None:
         for module in self.modules():

@@ -41,6 +41,8 @@ class NetConfig:
     family: ClassVar[str]
     weights_depend_on: ClassVar[tuple[str, ...]] = ()
     """Settings that two nets must share for the weights of one to mean anything in the other."""
+    lr_factor: ClassVar[float] = 1.0
+    """On the learning rate that nets with batch norm bear."""
 
     mean: tuple[float, float, float] = (0.4404, 0.4440, 0.4327)
     scale: float = 255.0
@@ -144,6 +146,7 @@ class Cpm(NetConfig):
     """
 
     family: ClassVar[str] = "cpm"
+    lr_factor: ClassVar[float] = 0.1
 
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     scale: float = 256.0
@@ -256,10 +259,10 @@ FAMILIES: dict[str, Family] = {
         (
             (
                 "cpm_body",
-                "convolutional pose machine for bodies, centre map, 6 stages (cpm_body_s{N} and so on: N); wants --lr 2e-4",
+                "convolutional pose machine for bodies, centre map, 6 stages (cpm_body_s{N} and so on: N)",
             ),
             ("cpm_body_slim", "the same, maps through a ReLU"),
-            ("cpm_hand", "convolutional pose machine for hands, 3 stages; wants --lr 2e-4"),
+            ("cpm_hand", "convolutional pose machine for hands, 3 stages"),
             ("cpm_hand_slim", "6 stages, maps through a ReLU"),
             ("cpm_hand_v2", "3 stages, maps at a quarter of the picture's size"),
         ),

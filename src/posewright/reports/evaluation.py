@@ -23,7 +23,6 @@ from posewright.metrics.located import Located
 from posewright.metrics.mpii import MpiiPckh
 from posewright.metrics.reliability import Reliability
 from posewright.metrics.results import image_id
-from posewright.metrics.running import objects_to_run
 from posewright.metrics.score_fit import Calibrated
 from posewright.poses import Poses
 from posewright.reports.evaluation_page import evaluation_page
@@ -177,7 +176,7 @@ class Evaluated:
     def pictures(self) -> Iterator[tuple[str, int]]:
         """(path under the pictures' folder, index) of every picture with an object; no two paths are the same."""
         seen: set[str] = set()
-        for image in np.unique(self.truth.image[objects_to_run(self.truth)]):
+        for image in np.unique(self.truth.image[self.truth.usable]):
             im = self.truth.images[image]
             path = Path(im.path) if im.frame is None else Path(im.path).with_suffix("") / f"{im.frame:06d}.png"
             name = path.with_suffix(".jpg").as_posix()
@@ -194,7 +193,7 @@ class Evaluated:
         """
         from posewright.media.labelled import picture_of
 
-        objects = np.flatnonzero((self.truth.image == image) & objects_to_run(self.truth))
+        objects = np.flatnonzero((self.truth.image == image) & self.truth.usable)
         return self._drawn(picture_of(self.truth, image), objects, Similarity.identity())
 
     def _drawn(

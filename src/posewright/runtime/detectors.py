@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError
 from posewright.runtime.classes import class_numbers
+from posewright.runtime.engines.base import first_line
 from posewright.runtime.locator import as_rgb, cut_at_edges, suppressed
 
 Array = NDArray[np.float64]
@@ -125,8 +126,7 @@ class Detector:
         try:
             return dict(zip(self.outputs, self._session.run(list(self.outputs), feed), strict=True))
         except Exception as error:  # onnxruntime's errors share no other base
-            lines = str(error).strip().splitlines()
-            what = f"onnxruntime failed on {self.device}: {lines[0][:300] if lines else type(error).__name__}"
+            what = f"onnxruntime failed on {self.device}: {first_line(error)}"
             raise PosewrightError(what, file=self.path) from None
 
     def side(self, port: Port, height: int, width: int) -> tuple[int, int]:

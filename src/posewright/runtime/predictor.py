@@ -38,7 +38,7 @@ class Runs(Protocol):
 
 
 @dataclass
-class _Job:
+class CropJob:
     """One picture on its way through: where its crops came from."""
 
     source: str
@@ -194,7 +194,7 @@ class Predictor:
             raise PosewrightError(f"{len(boxes)} entries of boxes for {len(pictures)} pictures")
         if batch_size < 1:
             raise PosewrightError(f"batch size must be at least 1, not {batch_size}")
-        jobs: list[_Job] = []
+        jobs: list[CropJob] = []
         parts: list[dict[str, NDArray[Any]]] = []
         waiting: list[NDArray[np.uint8]] = []
         if to_crop is None:
@@ -223,7 +223,7 @@ class Predictor:
         pictures: Sequence[Picture],
         boxes: Sequence[ArrayLike | None],
         to_crop: Sequence[Sequence[Similarity] | None],
-        jobs: list[_Job],
+        jobs: list[CropJob],
     ) -> Iterator[NDArray[np.uint8]]:
         """The crops of all pictures in order, noting in ``jobs`` where each came from."""
         from posewright.warp import warp
@@ -233,10 +233,10 @@ class Predictor:
             image, source = _pixels(picture)
             height, width = image.shape[:2]
             if given is None:
-                job = _Job(source, width, height, picture_box(width, height)[None], [rule.letterbox(width, height)])
+                job = CropJob(source, width, height, picture_box(width, height)[None], [rule.letterbox(width, height)])
             else:
                 checked = _checked_boxes(given, source)
-                job = _Job(source, width, height, checked, list(maps or [rule.similarity(box) for box in checked]))
+                job = CropJob(source, width, height, checked, list(maps or [rule.similarity(box) for box in checked]))
                 if len(job.maps) != len(checked):
                     raise PosewrightError(f"{len(job.maps)} maps to crops for {len(checked)} boxes")
             jobs.append(job)
@@ -319,7 +319,7 @@ class Predictor:
 
     # -- back to the picture ---------------------------------------------------------------------------------------
 
-    def _poses(self, job: _Job, found: dict[str, NDArray[Any]], min_presence: float) -> Poses:
+    def _poses(self, job: CropJob, found: dict[str, NDArray[Any]], min_presence: float) -> Poses:
         where: dict[str, Any] = {"source": job.source, "width": job.width, "height": job.height}
         if not job.maps:
             return Poses.empty(self.skeleton, **where)

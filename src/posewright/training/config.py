@@ -55,10 +55,17 @@ class TrainConfig(RunConfig):
     """Learn from this model, too: a checkpoint, a run's folder, a shipped name, or any ONNX file with heat maps or keypoints."""
     unlabelled: str | None = None
     """Folder of pictures without labels, on which the teacher alone is learned from."""
+    qat: bool = False
+    """Go on with a trained net, named with --init, as its int8 file will compute it, and write that file too."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Augmentation."""
     distill: DistillConfig = field(default_factory=DistillConfig)
     """How to learn from the teacher."""
+
+    @property
+    def highest_lr(self) -> float:
+        """As for every run; a tenth of it where a trained net only gets used to int8."""
+        return self.lr or super().highest_lr / (10 if self.qat else 1)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -90,7 +90,7 @@ def plan(
     Returns:
         For each picture its parts; none where there is nothing on it to learn from, but something that is no background.
     """
-    objects = np.flatnonzero(annotations.labelled.any(1) & ~annotations.iscrowd)
+    objects = np.flatnonzero(annotations.usable)
     own = annotations.objects(objects)
     needed, shrink = reach(own, rule, augment), shrinkage(own.boxes, rule, augment)
     factors = np.maximum(np.floor(shrink[:, 0] / detail + 1e-9), 1).astype(int)

@@ -76,7 +76,7 @@ class CropDataset(Dataset[Sample]):
     ) -> None:
         self.annotations, self.rule, self.augment, self.seed = annotations, rule, augment, seed
         self.negatives = negatives if negatives is not None else (augment.negative if augment else 0.0)
-        self.objects = np.flatnonzero(annotations.labelled.any(1) & ~annotations.iscrowd)
+        self.objects = np.flatnonzero(annotations.usable)
         order = np.argsort(annotations.image, kind="stable")
         starts = np.searchsorted(annotations.image[order], np.arange(len(annotations.images) + 1))
         self._of_image = [order[a:b] for a, b in itertools.pairwise(starts)]

@@ -45,6 +45,9 @@ from posewright.training.visibility import learnable
 
 __all__ = ["CHECKPOINT", "LAST", "MODEL", "NOISY", "Run", "finished_run", "fit"]
 
+INT8 = "model-int8.onnx"
+"""Beside the model file, of a run that trained for it."""
+
 
 @dataclass
 class Run:
@@ -225,8 +228,26 @@ def _finish(
         print(line)
     save_checkpoint(checkpoint, folder / CHECKPOINT)
     export_onnx(checkpoint, folder / MODEL)
+    if config.qat:
+        for line in _write_int8(checkpoint, annotations, folder):
+            print(line)
     draw_curves([folder], folder / "curves.png")
     return Run(folder, checkpoint, score, seconds)
+
+
+def _write_int8(checkpoint: Checkpoint, annotations: Annotations, folder: Path) -> list[str]:
+    """Write the file that the run was for, calibrated on training pictures; what there is to say of it."""
+    from posewright.export.exporting import export
+    from posewright.export.pictures import labelled_pictures
+
+    pictures = labelled_pictures(annotations, checkpoint.rule)
+    try:
+        seen, check = pictures.train, pictures.check
+        report = export(checkpoint, folder / INT8, precision="int8", calibration=seen, check=check)
+    except PosewrightError as error:
+        return [str(error)]
+    assert report is not None
+    return [f"{folder / INT8}: {pictures.words}.", report.sentence(), *report.notes]
 
 
 def _convention(config: TrainConfig, skeleton: Skeleton, score: float, objects: int) -> list[str]:

@@ -189,6 +189,7 @@ def _settled(
     if not config.batch_size:
         config = replace(config, batch_size=batch_for(pictures, ranks))
         chosen.append(f"batches of {config.batch_size}")
+    config = replace(config, lr=config.highest_lr)
     if chosen:
         print(f"for {pictures} pictures: {', '.join(chosen)}")
     return config

@@ -35,17 +35,17 @@ def _fused(optimiser: type[Optimizer], groups: Groups, **settings: Any) -> Optim
 
 def _rmsprop(groups: Groups, config: RunConfig) -> Optimizer:
     # The running mean of squares forgets as fast as in both source systems, ten times faster than torch's own 0.99.
-    return torch.optim.RMSprop(groups, lr=config.lr, alpha=0.9, momentum=config.momentum or 0.0)
+    return torch.optim.RMSprop(groups, lr=config.highest_lr, alpha=0.9, momentum=config.momentum or 0.0)
 
 
 def _sgd(groups: Groups, config: RunConfig) -> Optimizer:
     momentum = 0.9 if config.momentum is None else config.momentum
-    return _fused(torch.optim.SGD, groups, lr=config.lr, momentum=momentum, nesterov=config.nesterov)
+    return _fused(torch.optim.SGD, groups, lr=config.highest_lr, momentum=momentum, nesterov=config.nesterov)
 
 
 OPTIMISERS: dict[str, Callable[[Groups, RunConfig], Optimizer]] = {
-    "adamw": lambda groups, config: _fused(torch.optim.AdamW, groups, lr=config.lr),
-    "adam": lambda groups, config: _fused(torch.optim.Adam, groups, lr=config.lr),
+    "adamw": lambda groups, config: _fused(torch.optim.AdamW, groups, lr=config.highest_lr),
+    "adam": lambda groups, config: _fused(torch.optim.Adam, groups, lr=config.highest_lr),
     "rmsprop": _rmsprop,
     "sgd": _sgd,
 }

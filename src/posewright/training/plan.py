@@ -18,7 +18,7 @@ from posewright.training.config import TrainConfig
 from posewright.training.losses import activation_for
 from posewright.training.nets import net_settings
 from posewright.training.ranks import find_place
-from posewright.training.run_config import AUTO, INPUT_SIZE, NONE
+from posewright.training.run_config import AUTO, INPUT_SIZE, NONE, USUAL_LR
 from posewright.training.start import Start, find_start, free_start
 
 SMALL = 1000
@@ -50,7 +50,7 @@ def epochs_for(objects: int) -> int:
 
 def count_objects(annotations: Annotations) -> int:
     """How many objects there are to learn from: not a crowd, and with a labelled keypoint."""
-    return int((annotations.labelled.any(1) & ~annotations.iscrowd).sum())
+    return int(annotations.usable.sum())
 
 
 def settle(
@@ -76,6 +76,10 @@ def settle(
             fix=f"Leave it out, or take at most {crops}",
         )
     start = None
+    if config.qat and config.init in (AUTO, NONE) and not own_net:
+        raise PosewrightError("qat goes on with a trained net", fix="Name it with --init")
+    if config.qat and config.precision == AUTO:
+        config = replace(config, precision="fp32")  # bf16 has no more digits than what is rounded
     if config.init not in (AUTO, NONE):
         start = find_start(config.init)
         config = like_start(config, start)
@@ -85,13 +89,15 @@ def settle(
         if objects < SMALL and not own_net:
             start = free_start(net_settings(config), len(annotations.skeleton))
         config = replace(config, init=start.name if start is not None else NONE)
-    usual = epochs_for(crops)
+    usual = epochs_for(crops) // (10 if config.qat else 1)
     config = replace(
         config,
         input_size=INPUT_SIZE if config.input_size == AUTO else config.input_size,
         epochs=config.epochs or (usual if config.init_epoch < usual else config.init_epoch + usual),
         batch_size=config.batch_size or batch_for(crops, find_place(config.devices, config.nodes).ranks),
     )
+    factor = 1.0 if own_net else net_settings(config).lr_factor
+    config = replace(config, lr=config.lr or factor * config.highest_lr)
     if own_net:
         given = replace(given, model=config.model)  # nobody chose a preset
     chosen = describe_choice(given, config)
@@ -108,6 +114,7 @@ def describe_choice(given: TrainConfig, settled: TrainConfig) -> str:
         (given.input_size == AUTO, f"input {height}x{width}"),
         (given.epochs == 0, f"{settled.epochs} epochs"),
         (given.batch_size == 0, f"batches of {settled.batch_size}"),
+        (given.lr == 0 and settled.lr != USUAL_LR, f"--lr {settled.lr:g}"),
         (given.init == AUTO and settled.init != NONE, f"starting from {settled.init} (--init none for random weights)"),
     )
     return ", ".join(text for chosen, text in parts if chosen)

@@ -167,6 +167,14 @@ def sum_over_ranks(value: Tensor) -> Tensor:
     return total.cpu()
 
 
+def largest_over_ranks(value: Tensor) -> Tensor:
+    """The largest of all processes, detached, where ``value`` is. All must call it, with equal shapes."""
+    largest = value.detach().clone()
+    if joined():
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return largest
+
+
 def mean_over_ranks(value: Tensor) -> Tensor:
     """The mean over all processes, detached, where ``value`` is. All must call it, with equal shapes."""
     mean = value.detach().clone()

@@ -154,8 +154,7 @@ def check_packed(
     parts = [im.part for im in annotations.images]
     if not any(parts):
         return []
-    trained = annotations.labelled.any(1) & ~annotations.iscrowd
-    rows = np.flatnonzero(trained) if objects is None else np.asarray(objects, np.int64)
+    rows = np.flatnonzero(annotations.usable) if objects is None else np.asarray(objects, np.int64)
     rows = rows[[parts[i] is not None for i in annotations.image[rows].tolist()]]
     if not len(rows):
         return []

@@ -26,7 +26,7 @@ from posewright.metrics.absence import Absent, presence_reliability
 from posewright.metrics.evaluation import Evaluation
 from posewright.metrics.reliability import Reliability, log_loss
 from posewright.metrics.results import Predicted
-from posewright.metrics.running import keypoint_order, objects_to_run
+from posewright.metrics.running import keypoint_order
 from posewright.metrics.score_fit import Calibrated, calibrate_score
 from posewright.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, stored_as_half
 from posewright.runtime.graph import read_graph
@@ -142,7 +142,7 @@ class Candidate:
         checkpoint = replace(self.checkpoint, score_curve=curve, metrics=self.checkpoint.metrics | _figures(found))
         presence, now = None, None
         if absent is not None:
-            there = np.where(objects_to_run(truth), predicted.presence, np.nan)
+            there = np.where(truth.usable, predicted.presence, np.nan)
             mine = np.isin(of_image, np.unique(group[found.halves.fit]))
             bare = ~np.isin(np.arange(len(of_image)), truth.image)
             mine[bare] = np.arange(int(bare.sum())) % 2 == 0

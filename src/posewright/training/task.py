@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,6 +16,7 @@ from posewright.training.config import TrainConfig
 from posewright.training.dataset import DRAWN, IGNORED, Sample
 from posewright.training.losses import ON_LOGITS, HeatmapLoss
 from posewright.training.ranks import sum_over_ranks
+from posewright.training.rounding import Rounding
 from posewright.training.run_task import RunTask
 from posewright.training.visibility import visibility_loss
 
@@ -43,6 +46,7 @@ class KeypointTask(RunTask):
         super().__init__(net, config, steps)
         self.training_data, self.validation = training, validation
         self.heatmap_loss = HeatmapLoss.from_config(config, net.keypoints, net.config.stages)
+        self.rounding = Rounding(net, config.size) if config.qat else None
         self.lengths = normaliser_lengths(validation, validation.skeleton)
         self.found: list[tuple[Tensor, Tensor, float, int]] = []
 
@@ -51,7 +55,8 @@ class KeypointTask(RunTask):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Crops ``uint8 [B, H, W, 3]`` to ``logits`` ``[B, S, C, h, w]`` and, where the net has it, ``visibility`` ``[B, S,
         K, h, w]``, logits too (float32)."""
-        maps, visibility = self.net.outputs(image)
+        with self.rounding.active() if self.rounding is not None else nullcontext():
+            maps, visibility = self.net.outputs(image)
         return {"logits": maps.float()} | ({} if visibility is None else {"visibility": visibility.float()})
 
     def targets(self, batch: Sample, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

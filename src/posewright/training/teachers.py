@@ -22,6 +22,7 @@ from posewright.models.checkpoint import Checkpoint, load_checkpoint
 from posewright.models.devices import choose_device
 from posewright.models.features import Features
 from posewright.models.heatmaps import decode
+from posewright.runtime.engines.base import first_line
 from posewright.runtime.engines.onnx import DEVICES, OnnxEngine
 from posewright.runtime.modelfile import is_described
 from posewright.runtime.names import find_checkpoint
@@ -254,9 +255,7 @@ class ForeignTeacher(Teacher):
             try:
                 found = self._session.run(outputs, {self._input: filled})
             except Exception as error:  # onnxruntime's errors share no other base
-                raise PosewrightError(
-                    f"onnxruntime failed: {str(error).splitlines()[0][:200]}", file=self._path
-                ) from None
+                raise PosewrightError(f"onnxruntime failed: {first_line(error)}", file=self._path) from None
             parts.append([a[: len(part)] for a in found])
         return [np.concatenate(arrays).astype(np.float32) for arrays in zip(*parts, strict=True)]
 
@@ -324,5 +323,4 @@ def _session(path: Path, device: str) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime's errors share no other base
-        text = str(error).splitlines()[0].removeprefix("[ONNXRuntimeError] : ")[:200]
-        raise PosewrightError(f"cannot be loaded by onnxruntime: {text}", file=path) from None
+        raise PosewrightError(f"cannot be loaded by onnxruntime: {first_line(error)}", file=path) from None

@@ -12,7 +12,15 @@ from posewright.runtime.engines.base import Engine
 from posewright.runtime.formats import Format, locate
 from posewright.runtime.modelfile import read_info, require_kind
 
-__all__ = ["ENGINES", "Engine", "open_engine"]
+__all__ = ["ENGINES", "Engine", "installed", "open_engine"]
+
+
+def installed(package: str) -> bool:
+    """Whether a package can be imported; it is not imported to find out."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # of a package of which it is a part
+        return False
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,8 @@ class EngineKind:
 
     @property
     def installed(self) -> bool:
-        """Whether its package is there; it is not imported to find out."""
-        try:
-            return importlib.util.find_spec(self.package) is not None
-        except ModuleNotFoundError:
-            return False
+        """Whether its package is there."""
+        return installed(self.package)
 
     def open(self, path: Path, device: str, threads: int | None, kind: str, exact: bool = False) -> Engine:
         module = importlib.import_module(f"posewright.runtime.engines.{self.module}")

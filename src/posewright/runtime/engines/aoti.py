@@ -20,9 +20,7 @@ class AotiEngine(Engine):
     def _open(self, device: str, threads: int | None) -> None:
         import torch
 
-        if device not in ("auto", "cpu"):
-            raise PosewrightError(f"a torch package runs on the processor, not on {device}", file=self.path)
-        self.device = "cpu"
+        self._stay_on_processor(device)
         if threads is not None:
             torch.set_num_threads(threads)
         try:
@@ -39,5 +37,5 @@ class AotiEngine(Engine):
                 found = self._model(torch.from_numpy(np.ascontiguousarray(crops)))
         except Exception as error:  # see _open
             raise self._failed(error) from None
-        by_name = dict(zip(self.info.outputs, found, strict=True))
+        by_name = self._named(found)
         return [by_name[name].numpy() for name in outputs]

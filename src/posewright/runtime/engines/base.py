@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from posewright.errors import PosewrightError
+from posewright.errors import PosewrightError, did_you_mean
 from posewright.runtime.modelfile import INPUT, ModelInfo, read_info, require_kind
 
 REWRITE = "Write the model file again with posewright export"
@@ -125,6 +126,20 @@ class Engine(ABC):
             what = f"its graph lacks the output '{missing[0]}' of its description"
             raise PosewrightError(what, file=self.path, fix=REWRITE)
 
+    def _stay_on_processor(self, device: str) -> None:
+        """Set ``device`` for an engine that knows no other."""
+        if device not in ("auto", "cpu"):
+            what = f"unknown device '{device}': {self.name} runs on the processor here"
+            raise PosewrightError(what, fix=did_you_mean(device, ["auto", "cpu"]))
+        self.device = "cpu"
+
+    def _named(self, found: Sequence[Any]) -> dict[str, Any]:
+        """What a file returned that numbers its outputs, by their names."""
+        if len(found) != len(self.info.outputs):
+            what = f"returns {len(found)} outputs, and {len(self.info.outputs)} by its description"
+            raise PosewrightError(what, file=self.path, fix=REWRITE)
+        return dict(zip(self.info.outputs, found, strict=True))
+
     def _failed(self, error: Exception) -> PosewrightError:
         """The one line for an engine that failed while it ran."""
         return PosewrightError(f"{self.name} failed on {self.device}: {first_line(error)}", file=self.path)
@@ -132,5 +147,5 @@ class Engine(ABC):
 
 def first_line(error: Exception) -> str:
     """The first line of an engine's message, at a bearable length."""
-    lines = str(error).strip().splitlines()
+    lines = str(error).strip().removeprefix("[ONNXRuntimeError] : ").splitlines()
     return (lines[0] if lines else type(error).__name__)[:300]

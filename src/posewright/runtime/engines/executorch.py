@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError
-from posewright.runtime.engines.base import REWRITE, Engine, first_line
+from posewright.runtime.engines.base import Engine, first_line
 from posewright.runtime.entries import AGAIN
 from posewright.runtime.modelfile import INPUT
 
@@ -24,12 +24,10 @@ class ExecuTorchEngine(Engine):
     def _open(self, device: str, threads: int | None) -> None:
         from executorch.runtime import Runtime
 
-        if device not in ("auto", "cpu"):
-            raise PosewrightError(f"an ExecuTorch file runs on the processor here, not on {device}", file=self.path)
+        self._stay_on_processor(device)
         if threads is not None:
             what = "ExecuTorch chooses its threads itself"
             raise PosewrightError(what, file=self.path, fix="Leave the number of threads out")
-        self.device = "cpu"
         try:
             self._program = Runtime.get().load_program(str(self.path))
             self._method = self._program.load_method("forward")
@@ -37,8 +35,7 @@ class ExecuTorchEngine(Engine):
         except Exception as error:  # its errors share no other base
             what = f"cannot be loaded by ExecuTorch: {first_line(error)}"
             raise PosewrightError(what, file=self.path, fix=AGAIN) from None
-        if self._method.metadata.num_outputs() != len(self.info.outputs):
-            raise PosewrightError("does not return what its description says", file=self.path, fix=REWRITE)
+        self._named(range(self._method.metadata.num_outputs()))
         self._check(INPUT, list(takes.sizes()), takes.dtype() == BYTE, self.info.outputs)
         self.batch = int(takes.sizes()[0])
 
@@ -49,6 +46,6 @@ class ExecuTorchEngine(Engine):
             found = self._method.execute([torch.from_numpy(np.ascontiguousarray(crops))])
         except Exception as error:  # see _open
             raise self._failed(error) from None
-        by_name = dict(zip(self.info.outputs, found, strict=True))
+        by_name = self._named(found)
         # The program writes into the same memory each time.
         return [by_name[name].numpy().copy() for name in outputs]

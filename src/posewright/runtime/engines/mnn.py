@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from posewright.errors import PosewrightError, did_you_mean
+from posewright.errors import PosewrightError
 from posewright.runtime.engines.base import Engine
 from posewright.runtime.entries import AGAIN
 from posewright.runtime.modelfile import INPUT
@@ -22,9 +22,7 @@ class MnnEngine(Engine):
     name = "mnn"
 
     def _open(self, device: str, threads: int | None) -> None:
-        if device not in ("auto", "cpu"):
-            raise PosewrightError(f"unknown device '{device}'", fix=did_you_mean(device, ["auto", "cpu"]))
-        self.device = "cpu"
+        self._stay_on_processor(device)
         with native_silence():
             import MNN
 

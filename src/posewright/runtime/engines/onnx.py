@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError, did_you_mean
 from posewright.runtime.engines.base import Engine, first_line
+from posewright.runtime.entries import AGAIN
 from posewright.runtime.graph import refuse_references
 from posewright.runtime.modelfile import INPUT
 
@@ -109,8 +110,8 @@ def _started(path: Path, device: str, threads: int | None) -> Any:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=list(dict.fromkeys(chain)))
     except Exception as error:  # onnxruntime's errors share no other base
-        what = f"cannot be loaded by onnxruntime: {first_line(error).removeprefix('[ONNXRuntimeError] : ')}"
-        raise PosewrightError(what, file=path, fix="Copy or export the model file again") from None
+        what = f"cannot be loaded by onnxruntime: {first_line(error)}"
+        raise PosewrightError(what, file=path, fix=AGAIN) from None
     if session.get_providers()[0] != wanted.provider:
         fix = f"Check the driver and its libraries ({wanted.package}), or take --device cpu"
         raise PosewrightError(f"onnxruntime could not start on {device}", fix=fix)

@@ -24,9 +24,7 @@ class _TensorFlowEngine(Engine):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         import tensorflow as tf
 
-        if device not in ("auto", "cpu"):
-            raise PosewrightError(f"TensorFlow is used on the processor here, not on {device}", file=self.path)
-        self.device = "cpu"
+        self._stay_on_processor(device)
         if threads is not None:
             try:
                 tf.config.threading.set_intra_op_parallelism_threads(threads)

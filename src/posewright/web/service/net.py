@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError
 from posewright.poses import Poses
-from posewright.runtime.predictor import Predictor, _Job
+from posewright.runtime.predictor import CropJob, Predictor
 
 Array = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ LEAST = 0.01
 class Cut:
     """The crops of one picture, and where they came from; the picture itself is not kept."""
 
-    job: _Job
+    job: CropJob
     crops: list[NDArray[np.uint8]]
 
 
@@ -42,7 +42,7 @@ class PartedNet(Predictor):
 
     def cut(self, image: NDArray[np.uint8], boxes: Array | None, source: str) -> Cut:
         """Cut the crops of boxes ``[N, 4]`` (x0, y0, x1, y1) out of a picture, or fit it in as a whole."""
-        jobs: list[_Job] = []
+        jobs: list[CropJob] = []
         crops = list(self._crops([image], [boxes], [None], jobs))
         jobs[0].source = source
         return Cut(jobs[0], crops)
