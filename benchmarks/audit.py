@@ -29,7 +29,7 @@ import tyro
 from numpy.typing import NDArray
 
 from posewright.annotations import Annotations, ReadOptions, read_annotations
-from posewright.annotations.tables import boxes_from_keypoints
+from posewright.annotations.keypoints import boxes_from_keypoints
 from posewright.audit import Audited, Finding, audit, mended, weighed
 from posewright.audit.evidence import Evidence, gather
 from posewright.console import progress_bar

@@ -21,7 +21,7 @@ import torch
 import tyro
 
 from posewright.annotations import Annotations, ReadOptions, read_annotations
-from posewright.annotations.tables import boxes_from_keypoints
+from posewright.annotations.keypoints import boxes_from_keypoints
 from posewright.files import write_text
 from posewright.metrics import evaluate, parse_normaliser
 from posewright.reports.tables import print_table

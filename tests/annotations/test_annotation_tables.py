@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from helpers.labels import picture, random_annotations
 from posewright.annotations import Annotations, Image, boxes_from_keypoints
-from posewright.annotations.tables import far_outside
+from posewright.annotations.keypoints import far_outside
 from posewright.errors import PosewrightError
 from posewright.geometry import keypoints_box
 from posewright.skeleton import Skeleton

@@ -21,7 +21,7 @@ from posewright.annotations import (
     read_annotations,
 )
 from posewright.annotations.images import Part
-from posewright.annotations.tables import BOX_MARGIN
+from posewright.annotations.keypoints import BOX_MARGIN
 from posewright.errors import PosewrightError
 from posewright.skeleton import Skeleton
 from posewright.skeletons import BUILTIN, load_skeleton

@@ -11,7 +11,7 @@ import pytest
 from helpers.labels import CATEGORY, coco_dict, coco_folder, picture, save_json
 from posewright.annotations import Image, ReadOptions, find_format, read_annotations
 from posewright.annotations.foreign_paths import local_paths
-from posewright.annotations.tables import BOX_MARGIN
+from posewright.annotations.keypoints import BOX_MARGIN
 from posewright.errors import PosewrightError
 from posewright.skeleton import Skeleton
 

@@ -11,7 +11,7 @@ import pytest
 
 from helpers.labels import picture
 from posewright.annotations import Image, ReadOptions, find_format, get_format, read_annotations
-from posewright.annotations.tables import BOX_MARGIN
+from posewright.annotations.keypoints import BOX_MARGIN
 from posewright.errors import PosewrightError
 from posewright.skeleton import Skeleton
 from posewright.skeletons import BUILTIN

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from helpers.labels import NAMES, assert_same, picture, random_annotations
 from posewright.annotations import Image, ReadOptions, find_format, get_format, read_annotations
-from posewright.annotations.tables import BOX_MARGIN
+from posewright.annotations.keypoints import BOX_MARGIN
 from posewright.cli import main
 from posewright.errors import PosewrightError
 from posewright.skeleton import Skeleton

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -135,3 +136,26 @@ async def raw(app: Any, messages: list[dict[str, Any]], gone: asyncio.Event | No
     }
     await app(scope, receive, send)
     return told
+
+
+def record(poses, source: str = "") -> dict:
+    poses.source = source
+    return json.loads(poses.to_json())
+
+
+def same(told: dict, wanted: dict) -> None:
+    """The same record, but for the last digits."""
+    assert told.keys() == wanted.keys()
+    assert [pose.keys() for pose in told["poses"]] == [pose.keys() for pose in wanted["poses"]]
+    for mine, theirs in zip(told["poses"], wanted["poses"]):
+        for name in mine:
+            np.testing.assert_allclose(mine[name], theirs[name], atol=2e-3, err_msg=name)
+    assert {k: v for k, v in told.items() if k != "poses"} == {k: v for k, v in wanted.items() if k != "poses"}
+
+
+def message(answer) -> str:
+    """What an error says; every one has the same shape."""
+    body = answer.json()
+    assert list(body) == ["error"] and sorted(body["error"]) == ["code", "message"], body
+    assert "\n" not in body["error"]["message"]
+    return body["error"]["message"]

@@ -1,4 +1,4 @@
-"""A headless Chromium for the tests of this folder, and the label page open in it."""
+"""A headless Chromium for the tests of this folder, the label page open in it, and small nets to serve."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+import posewright
 from helpers import chromium
 from helpers.discs import draw_discs
 from helpers.label_page import WINDOW, Tab, serving
+from helpers.spots import spot_model
 
 
 @pytest.fixture(scope="package")
@@ -48,3 +50,20 @@ def tab(context, folder) -> Iterator[Tab]:
         context.close()
     assert opened.complaints == []
     assert all(url.startswith((labeller.address, "data:,")) for url in opened.asked)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Model files of three spots, by what they return."""
+    folder = tmp_path_factory.mktemp("nets")
+    everything = ("keypoints", "presence", "heatmaps", "covariance", "visibility")
+    return {
+        "spots": spot_model(folder / "spots.onnx"),
+        "all": spot_model(folder / "all.onnx", outputs=everything, size=(64, 64)),
+        "bare": spot_model(folder / "bare.onnx", outputs=("keypoints", "presence")),
+    }
+
+
+@pytest.fixture
+def models(files):
+    return {name: posewright.load(path, threads=1) for name, path in files.items()}

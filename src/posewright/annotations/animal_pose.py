@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from posewright.annotations.json_file import Misfits, load_json, maps_ids_to_pictures
+from posewright.annotations.keypoints import boxes_from_keypoints
 from posewright.annotations.pictures import (
     USUAL_FOLDERS,
     choose_root,
@@ -28,7 +29,7 @@ from posewright.annotations.pictures import (
     without_images,
 )
 from posewright.annotations.registry import Format, ReadOptions, register
-from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
+from posewright.annotations.tables import Annotations, Image
 from posewright.errors import PosewrightError
 from posewright.sides import swaps_from_names
 from posewright.skeleton import Skeleton

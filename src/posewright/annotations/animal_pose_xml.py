@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.annotations.json_file import head
+from posewright.annotations.keypoints import boxes_from_keypoints
 from posewright.annotations.pictures import (
     emptied_images,
     fill_sizes,
@@ -32,7 +33,7 @@ from posewright.annotations.pictures import (
     without_images,
 )
 from posewright.annotations.registry import Format, ReadOptions, register
-from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
+from posewright.annotations.tables import Annotations, Image
 from posewright.annotations.xml_file import load_xml
 from posewright.errors import PosewrightError
 from posewright.skeleton import Skeleton

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from posewright.annotations.coco_write import CORNER
 from posewright.annotations.json_file import Misfits, is_number
-from posewright.annotations.tables import boxes_from_keypoints
+from posewright.annotations.keypoints import boxes_from_keypoints
 
 Layout = tuple[int, tuple[int, ...] | None]
 """How many keypoints an annotation has in the file, and which of them to take in which order; None for all."""

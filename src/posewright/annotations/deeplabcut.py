@@ -26,9 +26,10 @@ import numpy as np
 
 from posewright.annotations.deeplabcut_table import Table, is_table, read_table
 from posewright.annotations.deeplabcut_write import losses, write
+from posewright.annotations.keypoints import boxes_from_keypoints
 from posewright.annotations.pictures import choose_root, emptied_images, fill_sizes, relative_path, without_images
 from posewright.annotations.registry import Format, ReadOptions, register
-from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
+from posewright.annotations.tables import Annotations, Image
 from posewright.annotations.yaml_file import load_yaml
 from posewright.errors import PosewrightError, did_you_mean
 from posewright.sides import swaps_from_names

@@ -26,9 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.annotations import hdf5
+from posewright.annotations.keypoints import boxes_from_keypoints
 from posewright.annotations.pictures import choose_root, emptied_images, without_images
 from posewright.annotations.registry import Format, ReadOptions, register
-from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
+from posewright.annotations.tables import Annotations, Image
 from posewright.errors import PosewrightError
 from posewright.files import read_text, whole_folder
 from posewright.sides import swaps_from_names

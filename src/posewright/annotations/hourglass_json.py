@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from posewright.annotations.hourglass_write import HEAD, KNOWN_SETS, known_set, losses, scaled_boxes, write
 from posewright.annotations.json_file import Misfits, head, is_number, load_json
+from posewright.annotations.keypoints import boxes_from_keypoints
 from posewright.annotations.pictures import (
     USUAL_FOLDERS,
     choose_root,
@@ -43,7 +44,7 @@ from posewright.annotations.pictures import (
     without_images,
 )
 from posewright.annotations.registry import Format, ReadOptions, register
-from posewright.annotations.tables import SPLITS, Annotations, Image, boxes_from_keypoints
+from posewright.annotations.tables import SPLITS, Annotations, Image
 from posewright.errors import PosewrightError
 from posewright.skeleton import Skeleton
 from posewright.skeletons import BUILTIN, load_skeleton

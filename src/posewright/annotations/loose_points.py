@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
+from posewright.annotations.keypoints import boxes_from_keypoints
+from posewright.annotations.tables import Annotations, Image
 from posewright.errors import PosewrightError, did_you_mean
 from posewright.sides import swaps_from_names
 from posewright.skeleton import ALIASES, Skeleton

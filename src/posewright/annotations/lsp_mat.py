@@ -20,10 +20,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from posewright.annotations.keypoints import boxes_from_keypoints, far_outside
 from posewright.annotations.mat_file import load_mat, mat_variables
 from posewright.annotations.pictures import emptied_images, fill_sizes, without_images
 from posewright.annotations.registry import Format, ReadOptions, register
-from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints, far_outside
+from posewright.annotations.tables import Annotations, Image
 from posewright.errors import PosewrightError
 from posewright.skeleton import Skeleton
 from posewright.skeletons import BUILTIN

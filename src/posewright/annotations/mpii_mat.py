@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posewright.annotations.hourglass_write import HEAD, scaled_boxes
+from posewright.annotations.keypoints import boxes_from_keypoints
 from posewright.annotations.mat_file import load_mat, mat_variables, number, scalar, struct_field, struct_list
 from posewright.annotations.pictures import (
     USUAL_FOLDERS,
@@ -34,7 +35,7 @@ from posewright.annotations.pictures import (
     without_images,
 )
 from posewright.annotations.registry import Format, ReadOptions, register
-from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
+from posewright.annotations.tables import Annotations, Image
 from posewright.errors import PosewrightError
 from posewright.skeleton import Skeleton
 from posewright.skeletons import BUILTIN

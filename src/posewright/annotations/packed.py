@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from posewright.annotations.images import Image, Part
 from posewright.annotations.json_file import is_number, number_rows
+from posewright.annotations.keypoints import far_outside
 from posewright.annotations.registry import Format, ReadOptions, register
-from posewright.annotations.tables import Annotations, far_outside
+from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError
 from posewright.media.shards import INDEX, Index, is_packed, load_index
 from posewright.skeleton import Skeleton

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 
 from posewright.annotations.foreign_paths import local_paths
 from posewright.annotations.json_file import Misfits
+from posewright.annotations.keypoints import boxes_from_keypoints
 from posewright.annotations.loose_points import skeleton_for
 from posewright.annotations.pictures import (
     USUAL_FOLDERS,
@@ -50,7 +51,7 @@ from posewright.annotations.pictures import (
 from posewright.annotations.plain_csv_table import Array, Table, is_table, read_table
 from posewright.annotations.plain_csv_write import losses, write
 from posewright.annotations.registry import Format, ReadOptions, register
-from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
+from posewright.annotations.tables import Annotations, Image
 from posewright.errors import PosewrightError, did_you_mean
 from posewright.skeleton import ALIASES, Skeleton
 

@@ -25,6 +25,7 @@ import numpy as np
 
 from posewright.annotations.foreign_paths import local_paths
 from posewright.annotations.json_file import head, load_json, number_rows
+from posewright.annotations.keypoints import boxes_from_keypoints
 from posewright.annotations.pictures import (
     USUAL_FOLDERS,
     choose_root,
@@ -35,7 +36,7 @@ from posewright.annotations.pictures import (
     without_images,
 )
 from posewright.annotations.registry import Format, ReadOptions, register
-from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
+from posewright.annotations.tables import Annotations, Image
 from posewright.errors import PosewrightError
 from posewright.sides import swaps_from_names
 from posewright.skeleton import Skeleton

@@ -17,10 +17,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from posewright.annotations.keypoints import boxes_from_keypoints
 from posewright.annotations.pictures import emptied_images, fill_sizes, split_of, without_images
 from posewright.annotations.pts300w_write import losses, photo_of, write
 from posewright.annotations.registry import Format, ReadOptions, register
-from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
+from posewright.annotations.tables import Annotations, Image
 from posewright.annotations.tree import walk
 from posewright.errors import PosewrightError
 from posewright.files import read_text

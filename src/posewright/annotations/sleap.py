@@ -31,10 +31,11 @@ import numpy as np
 
 from posewright.annotations import hdf5
 from posewright.annotations.categories import chosen
+from posewright.annotations.keypoints import boxes_from_keypoints
 from posewright.annotations.pictures import emptied_images, fill_sizes, without_images
 from posewright.annotations.registry import Format, ReadOptions, register
 from posewright.annotations.sleap_videos import Films
-from posewright.annotations.tables import Annotations, boxes_from_keypoints
+from posewright.annotations.tables import Annotations
 from posewright.errors import PosewrightError
 from posewright.sides import swaps_from_names
 from posewright.skeleton import ALIASES, Skeleton

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from posewright.annotations.tables import Annotations, boxes_from_keypoints
+from posewright.annotations.keypoints import boxes_from_keypoints
+from posewright.annotations.tables import Annotations
 from posewright.audit.evidence import Evidence
 
 Array = NDArray[np.float64]

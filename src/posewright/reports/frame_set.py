@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from posewright.annotations.tables import Annotations, Image, boxes_from_keypoints
+from posewright.annotations.keypoints import boxes_from_keypoints
+from posewright.annotations.tables import Annotations, Image
 from posewright.media.labelled import VideoFrame
 from posewright.skeleton import Skeleton
 

@@ -13,18 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from posewright.errors import PosewrightError
 from posewright.geometry import Similarity, covariance_matrices, picture_box
-from posewright.media.labelled import VideoFrame
 from posewright.poses import Poses
 from posewright.runtime.decode import decode
 from posewright.runtime.engines import open_engine
+from posewright.runtime.inputs import Picture, checked_boxes, pixels_of
 from posewright.runtime.modelfile import ModelInfo
 from posewright.skeleton import Skeleton
-
-Picture = str | Path | VideoFrame | NDArray[np.uint8]
-"""A picture file, a video's frame, or ``uint8 [H, W, 3]`` RGB, or grey ``uint8 [H, W]``."""
-
-FURTHEST = 1e5
-"""Pixels from a picture's corner that no box reaches."""
 
 
 class Runs(Protocol):
@@ -230,12 +224,12 @@ class Predictor:
 
         rule = self.info.crop
         for picture, given, maps in zip(pictures, boxes, to_crop, strict=True):
-            image, source = _pixels(picture)
+            image, source = pixels_of(picture)
             height, width = image.shape[:2]
             if given is None:
                 job = CropJob(source, width, height, picture_box(width, height)[None], [rule.letterbox(width, height)])
             else:
-                checked = _checked_boxes(given, source)
+                checked = checked_boxes(given, source)
                 job = CropJob(source, width, height, checked, list(maps or [rule.similarity(box) for box in checked]))
                 if len(job.maps) != len(checked):
                     raise PosewrightError(f"{len(job.maps)} maps to crops for {len(checked)} boxes")
@@ -373,41 +367,6 @@ def load(
     predictor = Predictor(open_engine(find_model(model), device, threads, engine=engine, trust=trust, exact=exact))
     predictor.warm_up(warm_up)
     return predictor
-
-
-def _pixels(picture: Picture) -> tuple[NDArray[np.uint8], str]:
-    """A picture's pixels and its name."""
-    if isinstance(picture, VideoFrame):
-        return picture.read(), str(picture.path)
-    if isinstance(picture, str | Path):
-        from posewright.media.pictures import read_picture
-
-        return read_picture(picture), str(picture)
-    image = np.asarray(picture)
-    shape_fits = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
-    if image.dtype != np.uint8 or not shape_fits or image.size == 0:
-        what = f"a picture is uint8 [H, W, 3] RGB or [H, W] grey, not {image.dtype} {list(image.shape)}"
-        raise PosewrightError(what)
-    return image, ""
-
-
-def _checked_boxes(boxes: ArrayLike, source: str) -> NDArray[np.float64]:
-    array = np.asarray(boxes, float)
-    if array.size == 0:
-        return np.zeros((0, 4))
-    if array.ndim != 2 or array.shape[1] != 4:
-        what = f"boxes are [N, 4] (x0, y0, x1, y1), not of shape {list(array.shape)}"
-        raise PosewrightError(what, file=source or None)
-    bad = ~np.isfinite(array).all(1) | (array[:, 2:] <= array[:, :2]).any(1)
-    if bad.any():
-        i = int(np.flatnonzero(bad)[0])
-        raise PosewrightError(f"box {array[i].tolist()} has no area", file=source or None, record=f"box {i}")
-    far = (np.abs(array) > FURTHEST).any(1)
-    if far.any():
-        i = int(np.flatnonzero(far)[0])
-        what = f"box {array[i].tolist()} reaches further than any picture does"
-        raise PosewrightError(what, file=source or None, record=f"box {i}")
-    return array
 
 
 def _moved_right(maps: NDArray[Any], cells: float) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from posewright.annotations import Annotations, Image
-from posewright.annotations.tables import BOX_MARGIN
+from posewright.annotations.keypoints import BOX_MARGIN
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule, Similarity, expand_box, keypoints_box, picture_box
 from posewright.media.header import picture_size

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from posewright.annotations.tables import BOX_MARGIN
+from posewright.annotations.keypoints import BOX_MARGIN
 from posewright.geometry import keypoints_box
 from posewright.skeleton import Skeleton
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from posewright.annotations import Annotations
-from posewright.annotations.tables import BOX_MARGIN, boxes_from_keypoints
+from posewright.annotations.keypoints import BOX_MARGIN, boxes_from_keypoints
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule, picture_box
 from posewright.training.augment_config import PLAIN, AugmentConfig
