@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from posewright.errors import PosewrightError
 from posewright.files import partial_file, whole_file, whole_folder
+from posewright.media.fragments import cut_to_whole_fragments
 from posewright.media.pictures import write_picture
 from posewright.media.sources import Frame
 from posewright.poses import Poses
@@ -178,6 +179,9 @@ def h264_video(
             if video is not None:
                 with suppress(av.error.FFmpegError, OSError):
                     video.finish() if keep is not None and keep(error) else video.close()
+                if keep is not None and keep(error):
+                    with suppress(OSError):
+                        cut_to_whole_fragments(temporary)
             if isinstance(error, av.error.FFmpegError):
                 raise OSError(error.errno, error.strerror, str(path)) from None
             raise
