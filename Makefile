@@ -7,11 +7,13 @@ BIN := .venv/bin
 demo: setup
 	$(BIN)/posewright demo
 
-# The tests run in so many processes, each with one thread to calculate on; a file's tests stay together.
+# The tests run in so many processes, each with one thread to calculate on; a file's tests stay together. Exports have processes
+# of their own: they load native libraries by the dozen, which the others should not have to live with.
 JOBS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile --max-worker-restart 0
 
 test: lint types
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile --max-worker-restart 0
+	@status=0; $(PYTEST) tests/export || status=1; $(PYTEST) --ignore tests/export || status=1; exit $$status
 
 # The converter to LiteRT brings packages that clash with the others' pins: an environment of its own.
 test-litert: .venv-litert/ready

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from posewright.errors import PosewrightError
-from posewright.metrics.similarity import USUAL_SIGMA, PoseSimilarity, similarity
+from posewright.metrics.similarity import USUAL_SIGMA, PoseSimilarity, factor_onto, similarity
 from posewright.metrics.warping import Warp, resampled
 from posewright.skeleton import Skeleton
 
@@ -152,17 +152,12 @@ def aligned_oks(references: Array, pose: Array, sigmas: Array, turn: bool = Fals
     b = np.where(both[..., None], pose, 0.0)
     many = np.maximum(count, 1)[:, None]
     p, q = ((x - x.sum(1, keepdims=True) / many[..., None]) @ np.array([1, 1j]) * both for x in (a, b))
-    across, own, other = (q.conj() * p).sum(1), (np.abs(q) ** 2).sum(1), (np.abs(p) ** 2).sum(1)
-    factor = across / np.maximum(own, 1e-12)
-    if not turn:
-        spread = np.sqrt(other / np.maximum(own, 1e-12))
-        factor = np.where(factor.real > spread / 2, factor.real, spread)
-    away = np.abs(q * factor[:, None] - p) ** 2
+    away = np.abs(q * factor_onto(p, q, turn)[:, None] - p) ** 2
     high = np.where(both[..., None], references, -np.inf).max(1)
     low = np.where(both[..., None], references, np.inf).min(1)
     with np.errstate(invalid="ignore"):
         area = np.maximum(high - low, 1.0).prod(1)
     spread2 = 2 * (np.where(count > 0, area, 1.0)[:, None] + np.spacing(1)) * (2 * sigmas) ** 2
     found = (np.exp(-away / spread2) * both).sum(1) / many[:, 0]
-    usable = (count >= 2) & (own > 0) & (other > 0)
+    usable = (count >= 2) & p.any(1) & q.any(1)
     return np.where(usable, found, unknown)

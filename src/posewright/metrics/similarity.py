@@ -187,15 +187,26 @@ def limbs_of(skeleton: Skeleton) -> dict[str, tuple[int, int, int]]:
 def _aligned(a: Array, b: Array, both: NDArray[np.bool_], turn: bool) -> Array:
     """``b`` moved and scaled onto ``a``, by least squares over the keypoints that both have."""
     centre_a, centre_b = a[both].mean(0), b[both].mean(0)
-    # As complex numbers one factor scales and turns; its real part alone is the best scale without a turn.
     p, q = ((pose[both] - centre) @ np.array([1, 1j]) for pose, centre in ((a, centre_a), (b, centre_b)))
-    factor = complex(np.vdot(q, p)) / float(np.vdot(q, q).real)
-    if not turn:
-        # Opposed poses would fit best at no size at all: then each is measured by its own spread.
-        spread = float(np.sqrt(np.vdot(p, p).real / np.vdot(q, q).real))
-        factor = complex(factor.real if factor.real > spread / 2 else spread)
+    factor = factor_onto(p, q, turn)
     moved = ((b - centre_b) @ np.array([1, 1j])) * factor
     return np.stack([moved.real, moved.imag], 1) + centre_a
+
+
+def factor_onto(p: NDArray[np.complex128], q: NDArray[np.complex128], turn: bool) -> NDArray[np.complex128]:
+    """The factor ``[...]`` that scales ``q`` onto ``p`` by least squares, and turns it where that is asked for.
+
+    Args:
+        p, q: ``[..., K]``, x + iy about their means, 0 where a point does not count.
+    """
+    across, own, other = (q.conj() * p).sum(-1), (np.abs(q) ** 2).sum(-1), (np.abs(p) ** 2).sum(-1)
+    # As complex numbers one factor scales and turns; its real part alone is the best scale without a turn.
+    factor = across / np.maximum(own, 1e-12)
+    if turn:
+        return np.asarray(factor)
+    # Opposed poses would fit best at no size at all: then each is measured by its own spread.
+    spread = np.sqrt(other / np.maximum(own, 1e-12))
+    return np.where(factor.real > spread / 2, factor.real, spread).astype(complex)
 
 
 def _limb(name: str, a: Array, b: Array) -> LimbDifference:
