@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -15,7 +18,7 @@ from posewright.export.exporting import export
 from posewright.export.half import halved
 from posewright.export.job import make_job
 from posewright.export.onnx import running
-from posewright.export.parity import Bounds, CheckSet, smooth_crops
+from posewright.export.parity import BOUNDS, Bounds, CheckSet, Parity, smooth_crops
 from posewright.export.quantize import quantised, slimmed
 from posewright.runtime.modelfile import read_info
 
@@ -203,3 +206,20 @@ def test_what_loses_too_much_is_not_kept(tmp_path):
             bounds=Bounds(median=float("inf"), loss=0.5),
         )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("lost", "of", "changes", "kept"),
+    [
+        (1, 16, {}, True),  # one of a few is no 6 points
+        (2, 16, {}, False),
+        (1, 16, {"grain": 0}, False),  # as where a person said how much may be lost
+        (10, 1600, {}, True),
+        (17, 1600, {}, False),
+    ],
+)
+def test_a_keypoint_of_a_few_says_nothing(lost, of, changes, kept):
+    found = Parity(0.0, 0.0, 4, points=of, kept=(0.5, 0.5 - lost / of), of=of, rule="PCK@0.1 (box)")
+    assert ("too few to tell" in found.sentence()) == (of < 100)
+    with nullcontext() if kept else pytest.raises(PosewrightError, match="it loses 0"):
+        found.require(replace(BOUNDS["int8"], **changes), 4)

@@ -141,7 +141,13 @@ class Command:
             return None
         # Who allows a loss of PCK has seen to it that the points may move as well.
         return replace(
-            BOUNDS[self.precision], loss=self.max_loss / 100, median=float("inf"), maps=None, told=None, p99=None
+            BOUNDS[self.precision],
+            loss=self.max_loss / 100,
+            grain=0,
+            median=float("inf"),
+            maps=None,
+            told=None,
+            p99=None,
         )
 
     def _pictures(self, checkpoint: Checkpoint, source: Path) -> Pictures | None:

@@ -66,6 +66,7 @@ def export(
         _fits(seen, checkpoint)
     bounds = bounds or BOUNDS[precision]
     aim = AIM if bounds.loss is None else min(AIM, bounds.loss / 2)
+    aim = aim if seen is None else max(aim, seen.share(bounds.grain))
     job = make_job(checkpoint, precision, wanted, flip=flip, seen=seen, batch=batch, aim=aim)
     with _place(target, path) as temporary:
         write(job, temporary)

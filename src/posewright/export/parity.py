@@ -22,6 +22,8 @@ LEAST_MAP = 1e-3
 """Maps with no larger value than this are compared as if they had it."""
 SETTLED = 0.001
 """How far single precision alone may move a keypoint that is compared, in cells."""
+FEW = 100
+"""A share of fewer keypoints says little about a point of PCK."""
 NEAR = 0.02
 """Without labels, a keypoint counts as kept within this share of the crop's longer side of where the net has it."""
 
@@ -36,6 +38,7 @@ class Bounds:
         told: largest difference of covariances as a share of their size, of visibilities and scores as it is.
         presence: largest difference of presence.
         loss: what may be lost of PCK, as a share.
+        grain: so many keypoints may be lost on balance whatever share that is: on a few pictures one of them is many points.
     """
 
     median: float
@@ -44,6 +47,7 @@ class Bounds:
     told: float | None = None
     presence: float | None = None
     loss: float | None = None
+    grain: int = 1
 
 
 BOUNDS = {
@@ -77,6 +81,19 @@ class CheckSet:
     threshold: float = 0.0
     real: bool = True
 
+    @property
+    def counted(self) -> NDArray[np.bool_] | None:
+        """``[N, K]``: the keypoints whose distance to the truth is measured; None without labels."""
+        if self.truth is None or self.lengths is None:
+            return None
+        labelled = np.isfinite(self.truth).all(-1) & (self.truth[..., 2] > 0)
+        return np.asarray(labelled & (self.lengths[:, None] > 0))
+
+    def share(self, count: int) -> float:
+        """``count`` keypoints as a share of those that are measured; 0 without labels."""
+        counted = self.counted
+        return 0.0 if counted is None else count / max(int(counted.sum()), 1)
+
 
 @dataclass(frozen=True)
 class Parity:
@@ -90,6 +107,7 @@ class Parity:
             size, of visibilities and scores as it is.
         points: how many keypoints were compared.
         kept: (the net's, the file's) share of right keypoints; without labels what the net itself finds counts as right.
+        of: how many keypoints that is a share of.
         rule: how right was measured.
         words: what the crops are.
         notes: what there is to say about how the file was written, one sentence each.
@@ -104,6 +122,7 @@ class Parity:
     p99_px: float = 0.0
     points: int = 0
     kept: tuple[float, float] | None = None
+    of: int = 0
     rule: str = ""
     words: str = ""
     notes: tuple[str, ...] = ()
@@ -125,6 +144,7 @@ class Parity:
         text += "percentile"
         if self.kept is not None:
             text += f"; {self.rule}: {100 * self.kept[1]:.2f} %, the net's {100 * self.kept[0]:.2f} %"
+            text += f" ({self.of} keypoints, too few to tell)" if self.of < FEW else ""
         return f"{text}."
 
     def require(self, bounds: Bounds, stride: int) -> None:
@@ -133,6 +153,7 @@ class Parity:
         Raises:
             PosewrightError: saying by what.
         """
+        loss = None if bounds.loss is None else max(bounds.loss, bounds.grain / max(self.of, 1))
         asked: list[tuple[float, float | None, str]] = [
             (
                 self.median_px,
@@ -151,7 +172,7 @@ class Parity:
                 "its score, covariance or visibility is off by {:.3f}, more than {:.3f}",
             ),
             (self.worst_presence, bounds.presence, "its presence is off by {:.3f}, more than {:.3f}"),
-            (self.loss, bounds.loss, "it loses {:.4f} of " + (self.rule or "PCK") + ", more than {:.4f}"),
+            (self.loss, loss, "it loses {:.4f} of " + (self.rule or "PCK") + ", more than {:.4f}"),
         ]
         for value, bound, words in asked:
             # Asked this way round, figures that are no numbers do not pass.
@@ -204,9 +225,11 @@ def compare(net: DeployedNet, run: Run, check: CheckSet) -> Parity:
     off = np.linalg.norm(theirs - ours, axis=-1)[counts]
     median, p99 = np.percentile(off, (50, 99)) if len(off) else (0.0, 0.0)
     worst = float(off.max(initial=0))
-    kept, rule = _kept(check, ours, theirs, counts)
+    kept, of, rule = _kept(check, ours, theirs, counts)
     figures = (worst_told, float(median), float(p99), len(off))
-    return Parity(worst, worst_map, len(check.crops), *figures, kept, rule, check.words, worst_presence=worst_presence)
+    return Parity(
+        worst, worst_map, len(check.crops), *figures, kept, of, rule, check.words, worst_presence=worst_presence
+    )
 
 
 def loss_on(net: DeployedNet, check: CheckSet) -> Callable[[Run], float]:
@@ -225,7 +248,7 @@ def loss_on(net: DeployedNet, check: CheckSet) -> Callable[[Run], float]:
     true = points(of_net)
 
     def loss(run: Run) -> float:
-        kept, _ = _kept(check, true[..., :2], points(run)[..., :2], true[..., 2] > SCORE)
+        kept, _, _ = _kept(check, true[..., :2], points(run)[..., :2], true[..., 2] > SCORE)
         return 0.0 if kept is None else kept[0] - kept[1]
 
     return loss
@@ -254,18 +277,19 @@ def _told(
 
 def _kept(
     check: CheckSet, ours: Array, theirs: Array, counts: NDArray[np.bool_]
-) -> tuple[tuple[float, float] | None, str]:
-    """The share of right keypoints of net and file, and what right means; None on crops that show nothing."""
-    if check.truth is not None and check.lengths is not None:
-        labelled = np.isfinite(check.truth).all(-1) & (check.truth[..., 2] > 0) & (check.lengths[:, None] > 0)
+) -> tuple[tuple[float, float] | None, int, str]:
+    """The share of right keypoints of net and file, of how many, and what right means; None on crops that show nothing."""
+    labelled = check.counted
+    if labelled is not None:
+        assert check.truth is not None and check.lengths is not None
         if not labelled.any():
-            return None, ""
+            return None, 0, ""
         shares = []
         for found in (ours, theirs):
             away = np.linalg.norm(found - check.truth[..., :2], axis=-1) / check.lengths[:, None]
             shares.append(float((away[labelled] <= check.threshold).mean()))
-        return (shares[0], shares[1]), check.rule
+        return (shares[0], shares[1]), int(labelled.sum()), check.rule
     if not check.real or not counts.any():
-        return None, ""
+        return None, 0, ""
     near = np.linalg.norm(theirs - ours, axis=-1)[counts] <= NEAR * max(check.crops.shape[1:3])
-    return (1.0, float(near.mean())), f"found where the net finds them, within {100 * NEAR:g} % of the crop"
+    return (1.0, float(near.mean())), len(near), f"found where the net finds them, within {100 * NEAR:g} % of the crop"
