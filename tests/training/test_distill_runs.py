@@ -11,6 +11,7 @@ import torch
 
 from helpers.teaching import RULE, SMALL
 from posewright.errors import PosewrightError
+from posewright.export.info import trained_on
 from posewright.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from posewright.models.presets import build_net, preset
 from posewright.skeleton import Skeleton
@@ -34,6 +35,13 @@ def test_a_run_with_a_teacher(discs, big, wild, tmp_path):
     checkpoint = load_checkpoint(run.folder / "model.safetensors")
     assert checkpoint.training["config"]["teacher"] == str(big)
     assert checkpoint.terms == f"free Teacher ({big}): ask first"
+    known = load_checkpoint(big).training.get("data")
+    told = {"name": str(big), "data": [known] if known else [], "terms": "ask first"}
+    assert checkpoint.training["teacher"] == told
+    assert trained_on({"data": "mine", "objects": 3, "teacher": told | {"data": ["theirs"]}}) == (
+        "mine: 3 objects",
+        f"theirs (teacher '{big}')",
+    )
     for name in ("last", "best"):
         state = torch.load(run.folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
         weights = state["state_dict"]

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from posewright.export.deploy import outputs_of
-from posewright.models.checkpoint import Checkpoint
+from posewright.models.checkpoint import ORIGINS, Checkpoint
 from posewright.runtime.modelfile import ModelInfo
 
 
 def trained_on(training: Mapping[str, Any]) -> tuple[str, ...]:
-    """One line for each set behind a checkpoint, its start weights' included, from what it notes of its training."""
+    """One line for each set behind a checkpoint, by what it notes of its training: its own, its start weights', its teacher's."""
     data = [f"{training['data']}: {training.get('objects', '?')} objects"] if training.get("data") else []
-    start = training.get("start") or {}
-    data += [f"{before} (start weights '{start['name']}')" for before in start.get("data", ())]
+    for kind, words in ORIGINS.items():
+        origin = training.get(kind) or {}
+        data += [f"{before} ({words} '{origin['name']}')" for before in origin.get("data", ())]
     return tuple(data)
 
 

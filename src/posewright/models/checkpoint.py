@@ -54,6 +54,17 @@ class Checkpoint:
     score_curve: ScoreCurve | None = None
 
 
+ORIGINS = {"start": "start weights", "teacher": "teacher"}
+"""What else a net may have learned from, as a checkpoint notes it, and in words."""
+
+
+def data_behind(training: Mapping[str, Any]) -> list[str]:
+    """Every set that a checkpoint's weights have learned from, its start's and its teacher's included, by what it notes of
+    its training."""
+    parts = [[training.get("data")], *((training.get(kind) or {}).get("data", ()) for kind in ORIGINS)]
+    return list(dict.fromkeys(str(each) for part in parts for each in part if each))
+
+
 def join_terms(own: str, inherited: str, origin: str) -> str:
     """Terms of a set, with those that come with weights learned elsewhere behind them, unless they are in it already.
 

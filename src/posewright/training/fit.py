@@ -212,6 +212,7 @@ def _finish(
             "seconds": seconds,
             "history": rows,
             **({"start": origin.record} if origin.record else {}),
+            **({"teacher": task.lesson.record()} if isinstance(task, DistillTask) else {}),
         },
         metrics={
             f"PCK@{config.threshold:g}": {

@@ -90,6 +90,10 @@ class Lesson:
             line += f"; it does not know {', '.join(self.keypoints.missing)}, which the labels alone teach"
         return line
 
+    def record(self) -> dict[str, Any]:
+        """What a checkpoint keeps about its teacher."""
+        return {"name": self.teacher.name, "data": list(self.teacher.data), "terms": self.teacher.terms}
+
     def terms(self, own: str) -> str:
         """The run's terms, joined with those of the teacher, whose knowledge the student takes over."""
         return join_terms(own, self.teacher.terms, f"Teacher ({self.teacher.name})")

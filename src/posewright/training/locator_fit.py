@@ -14,7 +14,7 @@ from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
 from posewright.metrics.boxes import Finds
 from posewright.metrics.interval import FEW, caution, wilson
-from posewright.models.checkpoint import join_terms
+from posewright.models.checkpoint import data_behind, join_terms
 from posewright.models.locator import CentreNet
 from posewright.models.locator_checkpoint import LocatorCheckpoint, load_locator_checkpoint, save_locator
 from posewright.models.locator_presets import CentreConfig, locator_preset
@@ -201,9 +201,7 @@ class _Origin(Origin):
     def __init__(self, start: LocatorCheckpoint | None, name: str) -> None:
         super().__init__(None)
         if start is not None:
-            before = start.training.get("start") or {}
-            data = [str(d) for d in (start.training.get("data"), *before.get("data", ())) if d]
-            self.record = {"name": name, "data": data, "terms": start.terms}
+            self.record = {"name": name, "data": data_behind(start.training), "terms": start.terms}
 
 
 def _describe(

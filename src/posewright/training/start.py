@@ -12,7 +12,7 @@ from torch import Tensor
 
 from posewright.errors import PosewrightError
 from posewright.models.base import HeatmapNet
-from posewright.models.checkpoint import Checkpoint, join_terms, load_checkpoint
+from posewright.models.checkpoint import Checkpoint, data_behind, join_terms, load_checkpoint
 from posewright.models.presets import NetConfig, build_net
 from posewright.runtime.names import find_checkpoint, free_models
 from posewright.skeleton import Skeleton
@@ -35,8 +35,7 @@ class Start:
 
     def origin(self) -> dict[str, Any]:
         """What a checkpoint keeps about its start: the name, the data behind it and the terms that come with it."""
-        before = self.checkpoint.training.get("start") or {}
-        data = [str(d) for d in (self.checkpoint.training.get("data"), *before.get("data", ())) if d]
+        data = data_behind(self.checkpoint.training)
         return {"name": self.name, "data": data, "terms": self.checkpoint.terms}
 
 

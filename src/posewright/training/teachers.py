@@ -18,7 +18,7 @@ from torch import Tensor
 
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
-from posewright.models.checkpoint import Checkpoint, load_checkpoint
+from posewright.models.checkpoint import Checkpoint, data_behind, load_checkpoint
 from posewright.models.devices import choose_device
 from posewright.models.features import Features
 from posewright.models.heatmaps import decode
@@ -69,6 +69,7 @@ class Teacher(ABC):
         grid: where its cells lie; None where it returns only keypoints.
         channels: of its last features; None where it has none to show.
         terms: terms of the data it was trained on, which a student inherits.
+        data: the sets that it was trained on, as far as it tells.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Teacher(ABC):
     grid: Grid | None
     channels: int | None = None
     terms: str = ""
+    data: Sequence[str] = ()
 
     @abstractmethod
     def __call__(self, image: Tensor) -> Seen:
@@ -105,6 +107,7 @@ class CheckpointTeacher(Teacher):
         self._net = checkpoint.net.requires_grad_(False)
         self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._presence, self.terms = checkpoint.presence, checkpoint.terms
+        self.data = data_behind(checkpoint.training)
         self._features = Features(self._net) if features else None
         self.channels = self._features.channels if self._features else None
         net = self._net.config
@@ -134,6 +137,7 @@ class OnnxTeacher(Teacher):
         info = self._engine.info
         self.name, self.digest = name, file_digest(path)
         self.skeleton, self.rule, self.terms = info.skeleton, info.crop, info.terms
+        self.data = info.training_data
         self._outputs = [n for n in ("heatmaps", "keypoints", "presence") if n in info.outputs]
         self.stages, self.background, self.grid = 0, False, None
         if "heatmaps" in self._outputs:
