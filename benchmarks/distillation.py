@@ -9,7 +9,8 @@ Leeds Sports Pose Extended; its last 500 pictures are held out. For every seed o
 - ``longer``: on the labels for all the time that ``plain`` and ``distilled`` took together, the teacher's share included, with
   a schedule made for that length;
 - ``continued`` (``--arms`` with it): ``plain`` begun again like ``distilled`` and for as long, but on the labels alone. It
-  tells what the teacher gives from what a second run of the schedule gives.
+  tells what the teacher gives from what a second run of the schedule gives;
+- ``taught`` (likewise): random weights, with the teacher from the first epoch on, for the time of ``longer``.
 
 An epoch of either kind is timed first, on an otherwise idle machine, and every run's length is counted in such epochs, whole
 ones, rounded in favour of the runs without a teacher: what else the machine does later changes nothing. The table's minutes are
@@ -47,8 +48,14 @@ from posewright.training.distill_config import DistillConfig
 from posewright.training.fit import MODEL
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-ARMS = ("plain", "distilled", "longer", "continued")
-COMPARED = (("plain", "distilled"), ("longer", "distilled"), ("continued", "distilled"), ("plain", "longer"))
+ARMS = ("plain", "distilled", "longer", "continued", "taught")
+COMPARED = (
+    ("plain", "distilled"),
+    ("longer", "distilled"),
+    ("continued", "distilled"),
+    ("longer", "taught"),
+    ("plain", "longer"),
+)
 THRESHOLD = 0.2
 
 
@@ -157,6 +164,9 @@ def train_all(args: Args, labels: Annotations) -> dict[str, dict[int, dict[str, 
         run("distilled", taught(warm, args))
         if "longer" in runs:
             run("longer", config_of(args, seed, short + as_long, folder["longer"]))
+        if "taught" in runs:
+            epochs = max(1, math.floor((short * speed.plain + again * speed.distilled) / speed.distilled))
+            run("taught", taught(config_of(args, seed, epochs, folder["taught"]), args))
         if "continued" in runs:
             run("continued", replace(warm, epochs=as_long, output=str(folder["continued"])))
     return {arm: found for arm, found in runs.items() if found}
