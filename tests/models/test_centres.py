@@ -84,3 +84,18 @@ def test_a_batch_without_any_object():
     heat, counted, box, core = encode_boxes(torch.zeros(2, 0, 4), torch.zeros(2, 0), (4, 6), 8)
     assert heat.shape == (2, 4, 6) and box.shape == (2, 4, 4, 6)
     assert float(heat.sum()) == float(core.sum()) == 0 and bool((counted == 1).all())
+
+
+def test_high_neighbours_have_their_say():
+    """Peak and neighbour put the centre 0.2 cells apart, and the lower one counts by its height; a low one is not asked."""
+    maps = torch.zeros(1, 5, 8, 8)
+    maps[0, :, 3, 3] = torch.tensor([0.8, 1.0, 0.0, 0.1, 0.0])
+    maps[0, :, 3, 4] = torch.tensor([0.4, 2.0, 0.0, -0.7, 0.0])
+    maps[0, :, 2, 3] = torch.tensor([0.39, 9.0, 9.0, 9.0, 9.0])
+    x0, _, x1, _, score = decode_boxes(maps, 8, 1)[0, 0].tolist()
+    assert score == pytest.approx(0.8)
+    assert (x0 + x1) / 2 == pytest.approx(8 * (3 + (0.8 * 0.1 + 0.4 * 0.3) / 1.2) + 3.5, abs=1e-4)
+    assert x1 - x0 == pytest.approx(8 * np.exp((0.8 * 1 + 0.4 * 2) / 1.2), rel=1e-5)
+    corner = torch.zeros(1, 5, 8, 8)
+    corner[0, :, 0, 7] = torch.tensor([0.9, 1.0, 1.0, 0.0, 0.0])
+    assert decode_boxes(corner, 8, 1)[0, 0, :2].tolist() == pytest.approx([59.5 - 4 * np.e, 3.5 - 4 * np.e], abs=1e-3)

@@ -82,7 +82,8 @@ def decode_boxes(maps: Tensor, stride: int, most: int) -> Tensor:
     """Maps to boxes.
 
     A cell stands for an object where it is the highest of the nine around it, which takes the place of the usual
-    suppression of overlapping boxes.
+    suppression of overlapping boxes. Its box is the mean of what those of the nine tell that are at least half as high, by
+    their height: all of them were taught it.
 
     Args:
         maps: ``[B, 5, h, w]``; the heat map in 0..1.
@@ -97,11 +98,19 @@ def decode_boxes(maps: Tensor, stride: int, most: int) -> Tensor:
     top = F.max_pool2d(heat[:, None], 3, stride=1, padding=1)[:, 0]
     peaks = torch.where(heat >= top, heat, torch.zeros_like(heat))
     score, place = peaks.flatten(1).topk(most)
-    width = heat.shape[-1]
+    height, width = heat.shape[-2:]
     row, column = torch.div(place, width, rounding_mode="floor"), place % width
-    told = maps[:, 1:].flatten(2).gather(2, place[:, None].expand(-1, 4, -1))
-    sides = told[:, :2].exp() * stride
-    x = (column + told[:, 2]) * stride + (stride - 1) / 2
-    y = (row + told[:, 3]) * stride + (stride - 1) / 2
+    shifts = [(down, right) for down in range(3) for right in range(3)]
+    bordered = F.pad(maps, (1, 1, 1, 1))
+    around = torch.stack([bordered[:, :, d : d + height, r : r + width].flatten(2) for d, r in shifts], 2)
+    told = around.gather(3, place[:, None, None].expand(-1, 5, 9, -1))  # [B, 5, 9, most]
+    weight = torch.where(told[:, 0] >= score[:, None] / 2, told[:, 0], torch.zeros_like(told[:, 0])).clamp(min=1e-9)
+    shift = torch.tensor(shifts, dtype=maps.dtype, device=maps.device) - 1
+    right, down = (told[:, 3] + shift[:, 1:], told[:, 4] + shift[:, :1])
+    each = torch.stack([told[:, 1], told[:, 2], right, down], 1)
+    mean = (each * weight[:, None]).sum(2) / weight.sum(1)[:, None]
+    sides = mean[:, :2].exp() * stride
+    x = (column + mean[:, 2]) * stride + (stride - 1) / 2
+    y = (row + mean[:, 3]) * stride + (stride - 1) / 2
     half_x, half_y = sides[:, 0] / 2, sides[:, 1] / 2
     return torch.stack([x - half_x, y - half_y, x + half_x, y + half_y, score], -1)
