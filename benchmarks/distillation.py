@@ -190,8 +190,8 @@ def main(args: Args) -> None:
     # Pictures of clutter have no object to be measured on.
     truth = truth.subset(np.isin(np.arange(len(truth.images)), truth.image))
     if args.objects:
-        train = np.flatnonzero([im.split == "train" for im in labels.images])
-        chosen = train[spread_evenly(len(train), args.objects)]
+        shown = np.flatnonzero([im.split == "train" for im in labels.images])
+        chosen = shown[spread_evenly(len(shown), args.objects)]
         labels = labels.subset(np.sort(np.r_[chosen, np.flatnonzero([im.split == "val" for im in labels.images])]))
     args.output.mkdir(parents=True, exist_ok=True)
     asked = json.dumps(asdict(args), default=str, sort_keys=True, indent=1)

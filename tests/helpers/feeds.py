@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 import cv2
 import numpy as np
 
+from posewright.media.sources import Frame
+
 
 def jpeg(picture: np.ndarray, ending: str = ".jpg") -> bytes:
     """RGB as JPEG, or what the ending says."""
@@ -19,6 +21,11 @@ def jpeg(picture: np.ndarray, ending: str = ".jpg") -> bytes:
 
 def shade(level: int, height: int = 48, width: int = 64) -> np.ndarray:
     return np.full((height, width, 3), level, np.uint8)
+
+
+def levels(frames: Iterable[Frame]) -> list[int]:
+    """The mean level of each frame."""
+    return [round(float(frame.image.mean())) for frame in frames]
 
 
 @contextmanager

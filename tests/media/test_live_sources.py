@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers.feeds import Feed, jpeg, shade
+from helpers.feeds import Feed, jpeg, levels, shade
 from posewright.errors import PosewrightError
 from posewright.media import camera, enduring, stream
 from posewright.media.intake import Capture, Intake
@@ -24,10 +24,6 @@ LIVE = Capture()
 def quick(monkeypatch):
     monkeypatch.setattr(enduring, "RETRY", 0.05)
     monkeypatch.setattr(stream, "READ", 0.5)
-
-
-def levels(frames) -> list[int]:
-    return [round(float(frame.image.mean())) for frame in frames]
 
 
 # -- what is taken for what --------------------------------------------------------------------------------------------

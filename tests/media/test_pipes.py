@@ -12,24 +12,13 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers.feeds import jpeg, piped, shade
+from helpers.feeds import jpeg, levels, piped, shade
 from posewright.errors import PosewrightError
-from posewright.media import enduring, stream
 from posewright.media.intake import Capture, Intake
 from posewright.media.picture_row import split_pictures
 from posewright.media.piped import piped_frames
 
 LIVE = Capture()
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(enduring, "RETRY", 0.05)
-    monkeypatch.setattr(stream, "READ", 0.5)
-
-
-def levels(frames) -> list[int]:
-    return [round(float(frame.image.mean())) for frame in frames]
 
 
 def gradient(seed: int) -> np.ndarray:

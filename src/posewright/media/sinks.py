@@ -177,9 +177,10 @@ def h264_video(
             video.finish()
         except BaseException as error:
             if video is not None:
+                kept = keep is not None and keep(error)
                 with suppress(av.error.FFmpegError, OSError):
-                    video.finish() if keep is not None and keep(error) else video.close()
-                if keep is not None and keep(error):
+                    video.finish() if kept else video.close()
+                if kept:
                     with suppress(OSError):
                         cut_to_whole_fragments(temporary)
             if isinstance(error, av.error.FFmpegError):

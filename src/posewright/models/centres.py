@@ -98,16 +98,15 @@ def decode_boxes(maps: Tensor, stride: int, most: int) -> Tensor:
     top = F.max_pool2d(heat[:, None], 3, stride=1, padding=1)[:, 0]
     peaks = torch.where(heat >= top, heat, torch.zeros_like(heat))
     score, place = peaks.flatten(1).topk(most)
-    height, width = heat.shape[-2:]
+    width = heat.shape[-1]
     row, column = torch.div(place, width, rounding_mode="floor"), place % width
-    shifts = [(down, right) for down in range(3) for right in range(3)]
-    bordered = F.pad(maps, (1, 1, 1, 1))
-    around = torch.stack([bordered[:, :, d : d + height, r : r + width].flatten(2) for d, r in shifts], 2)
-    told = around.gather(3, place[:, None, None].expand(-1, 5, 9, -1))  # [B, 5, 9, most]
+    steps = torch.arange(3, device=maps.device)
+    down, right = steps.repeat_interleave(3)[:, None], steps.repeat(3)[:, None]
+    bordered = F.pad(maps, (1, 1, 1, 1)).flatten(2)
+    around = (row[:, None] + down) * (width + 2) + column[:, None] + right  # [B, 9, most]
+    told = bordered.gather(2, around.flatten(1)[:, None].expand(-1, 5, -1)).unflatten(2, (9, most))
     weight = torch.where(told[:, 0] >= score[:, None] / 2, told[:, 0], torch.zeros_like(told[:, 0])).clamp(min=1e-9)
-    shift = torch.tensor(shifts, dtype=maps.dtype, device=maps.device) - 1
-    right, down = (told[:, 3] + shift[:, 1:], told[:, 4] + shift[:, :1])
-    each = torch.stack([told[:, 1], told[:, 2], right, down], 1)
+    each = torch.stack([told[:, 1], told[:, 2], told[:, 3] + right - 1, told[:, 4] + down - 1], 1)
     mean = (each * weight[:, None]).sum(2) / weight.sum(1)[:, None]
     sides = mean[:, :2].exp() * stride
     x = (column + mean[:, 2]) * stride + (stride - 1) / 2

@@ -6,7 +6,7 @@ Nothing in it is ever unpickled.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,11 @@ class Checkpoint:
 
 ORIGINS = {"start": "start weights", "teacher": "teacher"}
 """What else a net may have learned from, as a checkpoint notes it, and in words."""
+
+
+def origin_of(name: str, data: Sequence[str], terms: str) -> dict[str, Any]:
+    """What a checkpoint keeps about a model that it has learned from: its name, the data behind it and its terms."""
+    return {"name": name, "data": list(data), "terms": terms}
 
 
 def data_behind(training: Mapping[str, Any]) -> list[str]:

@@ -126,7 +126,7 @@ def fit(
         train.dataset.annotations,  # type: ignore[attr-defined]
     )
     task = KeypointTask(*setting) if lesson is None else DistillTask(lesson, *setting)
-    origin = Origin(begin_with)
+    origin = Origin(begin_with.origin() if begin_with is not None else {})
     callbacks: list[pl.Callback] = [*([KeepFrozen(frozen)] if frozen is not None else []), origin]
     begun.config = config
     score, rows = run_to_best(

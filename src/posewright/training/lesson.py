@@ -15,7 +15,7 @@ from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
 from posewright.media.sources import folder_pictures
 from posewright.models.base import HeatmapNet
-from posewright.models.checkpoint import join_terms
+from posewright.models.checkpoint import join_terms, origin_of
 from posewright.models.heatmaps import decode, encode, moved
 from posewright.skeleton import Skeleton
 from posewright.training.augment_config import PLAIN
@@ -92,7 +92,7 @@ class Lesson:
 
     def record(self) -> dict[str, Any]:
         """What a checkpoint keeps about its teacher."""
-        return {"name": self.teacher.name, "data": list(self.teacher.data), "terms": self.teacher.terms}
+        return origin_of(self.teacher.name, self.teacher.data, self.teacher.terms)
 
     def terms(self, own: str) -> str:
         """The run's terms, joined with those of the teacher, whose knowledge the student takes over."""

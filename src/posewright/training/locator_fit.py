@@ -14,7 +14,7 @@ from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
 from posewright.metrics.boxes import Finds
 from posewright.metrics.interval import FEW, caution, wilson
-from posewright.models.checkpoint import data_behind, join_terms
+from posewright.models.checkpoint import data_behind, join_terms, origin_of
 from posewright.models.locator import CentreNet
 from posewright.models.locator_checkpoint import LocatorCheckpoint, load_locator_checkpoint, save_locator
 from posewright.models.locator_presets import CentreConfig, locator_preset
@@ -97,7 +97,8 @@ def fit_locator(
     if config.sync_batch_norm:
         share_batch_norms(net)
     task = LocatorTask(net, config, val.annotations, total_steps(config, loaders[0]), train.annotations)
-    origin = _Origin(start, config.init)
+    learned = {} if start is None else origin_of(config.init, data_behind(start.training), start.terms)
+    origin = Origin(learned)
     _, rows = run_to_best(
         begun,
         task,
@@ -193,15 +194,6 @@ def _settled(
     if chosen:
         print(f"for {pictures} pictures: {', '.join(chosen)}")
     return config
-
-
-class _Origin(Origin):
-    """Carries what a run started from through every resumption to its checkpoint."""
-
-    def __init__(self, start: LocatorCheckpoint | None, name: str) -> None:
-        super().__init__(None)
-        if start is not None:
-            self.record = {"name": name, "data": data_behind(start.training), "terms": start.terms}
 
 
 def _describe(

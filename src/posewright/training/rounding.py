@@ -30,6 +30,7 @@ INWARD = 0.01
 CHANNELS = {torch.conv2d: 0, torch.conv_transpose2d: 1}
 """Which axis of a layer's weights is that of the channels it makes."""
 SUMS = (torch.add, torch.Tensor.add, torch.Tensor.__add__, torch.Tensor.__radd__, torch.Tensor.__iadd__)
+"""Sums; of feature maps, which have four axes, they are rounded."""
 
 
 class Rounding(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from posewright.errors import PosewrightError
 from posewright.models.base import HeatmapNet
-from posewright.models.checkpoint import Checkpoint, data_behind, join_terms, load_checkpoint
+from posewright.models.checkpoint import Checkpoint, data_behind, join_terms, load_checkpoint, origin_of
 from posewright.models.presets import NetConfig, build_net
 from posewright.runtime.names import find_checkpoint, free_models
 from posewright.skeleton import Skeleton
@@ -34,9 +34,8 @@ class Start:
     checkpoint: Checkpoint
 
     def origin(self) -> dict[str, Any]:
-        """What a checkpoint keeps about its start: the name, the data behind it and the terms that come with it."""
-        data = data_behind(self.checkpoint.training)
-        return {"name": self.name, "data": data, "terms": self.checkpoint.terms}
+        """What a checkpoint keeps about its start."""
+        return origin_of(self.name, data_behind(self.checkpoint.training), self.checkpoint.terms)
 
 
 def find_start(spec: str) -> Start:
@@ -263,10 +262,14 @@ def _fill_by_keypoint(
 
 
 class Origin(pl.Callback):
-    """Carries what a run started from, and that start's terms, through every resumption to its checkpoint."""
+    """Carries what a run started from, and that start's terms, through every resumption to its checkpoint.
 
-    def __init__(self, start: Start | None) -> None:
-        self.record: dict[str, Any] = start.origin() if start is not None else {}
+    Args:
+        record: what :func:`origin_of` tells of the start; empty where there is none.
+    """
+
+    def __init__(self, record: Mapping[str, Any]) -> None:
+        self.record: dict[str, Any] = dict(record)
 
     def terms(self, own: str) -> str:
         """The run's own terms, joined with those that come with the start weights."""

@@ -133,11 +133,15 @@ class Engine(ABC):
             raise PosewrightError(what, fix=did_you_mean(device, ["auto", "cpu"]))
         self.device = "cpu"
 
+    def _check_count(self, outputs: int) -> None:
+        """Refuse a file that numbers its outputs, where they are not as many as it says."""
+        if outputs != len(self.info.outputs):
+            what = f"returns {outputs} outputs, and {len(self.info.outputs)} by its description"
+            raise PosewrightError(what, file=self.path, fix=REWRITE)
+
     def _named(self, found: Sequence[Any]) -> dict[str, Any]:
         """What a file returned that numbers its outputs, by their names."""
-        if len(found) != len(self.info.outputs):
-            what = f"returns {len(found)} outputs, and {len(self.info.outputs)} by its description"
-            raise PosewrightError(what, file=self.path, fix=REWRITE)
+        self._check_count(len(found))
         return dict(zip(self.info.outputs, found, strict=True))
 
     def _failed(self, error: Exception) -> PosewrightError:

@@ -35,7 +35,7 @@ class ExecuTorchEngine(Engine):
         except Exception as error:  # its errors share no other base
             what = f"cannot be loaded by ExecuTorch: {first_line(error)}"
             raise PosewrightError(what, file=self.path, fix=AGAIN) from None
-        self._named(range(self._method.metadata.num_outputs()))
+        self._check_count(self._method.metadata.num_outputs())
         self._check(INPUT, list(takes.sizes()), takes.dtype() == BYTE, self.info.outputs)
         self.batch = int(takes.sizes()[0])
 
