@@ -57,7 +57,7 @@ def graphs(job, small):
     return {
         "fp32": job.graph,
         "fp16": halved(job.graph),
-        "int8": small.model,
+        "int8": small.file,
     }
 
 
@@ -136,8 +136,7 @@ def test_a_fixed_batch_mirrored_inside_without_maps(small, tmp_path):
         flip=True,
         wanted="keypoints",
     )
-    # Each layer is there for the picture and for its mirror image.
-    assert report.notes == (f"int8: all {2 * small.layers} layers but those that draw the maps.",)
+    assert report.notes == (f"int8: all {small.layers} layers but those that draw the maps.",)
     info = read_info(path)
     assert (info.precision, info.flip, info.outputs) == ("int8", True, ("keypoints", "presence"))
     assert len(posewright.load(path, "cpu").predict_batch(list(crops(5)))) == 5
@@ -161,10 +160,10 @@ def test_layers_that_cost_most_stay_in_float(monkeypatch):
     assert whole.kept == ()
     aim = 0.7 * whole.loss
     found = quantised(job.graph, crops(), harm, aim)
-    assert {"stem.residual1.unit1", "stem.residual1.unit2"} & set(found.kept)
+    assert {"net.stem.residual1.unit1.conv", "net.stem.residual1.unit2.conv"} & set(found.kept)
     assert found.loss <= aim
     assert len(found.kept) <= found.layers // 2
-    assert found.loss == pytest.approx(harm(found.model), rel=1e-3)
+    assert found.loss == pytest.approx(harm(found.file), rel=1e-3)
     assert "left in float32 for what they cost: " in found.sentence()
 
 

@@ -40,7 +40,7 @@ def test_it_rounds_as_much_as_the_file_does(name, settings):
     crops = smooth_crops(64, 96, 32)
     job = make_job(checkpoint, "int8", seen=CheckSet(crops, "crops"))
     true = running(job.graph)(crops, ["heatmaps"])[0]
-    file = running(quantised(job.graph, crops, lambda graph: 0.0, 1.0).model)(crops, ["heatmaps"])[0]
+    file = running(quantised(job.graph, crops, lambda graph: 0.0, 1.0).file)(crops, ["heatmaps"])[0]
     net, image = checkpoint.net.eval(), torch.from_numpy(crops)
     rounding = Rounding(net, (64, 96))
     with torch.no_grad():

@@ -38,7 +38,7 @@ def write(job: Job, path: Path) -> None:
         assert job.seen is not None
         loss = loss_on(job.net, job.seen)
         found = quantised(model, job.seen.crops, lambda graph: loss(running(graph)), job.aim)
-        model = found.model
+        model = found.file
         job.notes.append(found.sentence())
     describe(model, job.info)
     path.write_bytes(model.SerializeToString())

@@ -1,4 +1,4 @@
-"""int8 ONNX files: what is quantised, by which ranges, and which layers are better left in float32.
+"""int8 ONNX files: what is quantised, by which ranges.
 
 The layers from the first convolution to the last but one are quantised: weights to signed 7 bits in a byte, one scale a channel,
 activations to unsigned 8 bits, one scale a tensor, from the least and largest value seen on training pictures. What comes
@@ -8,15 +8,17 @@ whatever rounds a map moves its peak.
 - 7 bits: processors without VNNI instructions, and relaxed SIMD in browsers, add up pairs of products in 16 bits, which
   products of 8 x 8 bits overflow without a word; 7 x 8 bits do not. On the shipped models the eighth bit gained nothing that
   stands out from chance.
-- Which layers stay in float32 besides is found by measurement, only where it is needed: see :func:`quantised`.
+- Which layers stay in float32 besides is found by measurement, only where it is needed: see
+  :mod:`posewright.export.sensitive`.
 """
 
 from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,7 @@ from numpy.typing import NDArray
 from posewright.console import hushed
 from posewright.errors import PosewrightError
 from posewright.export.onnx import running
+from posewright.export.sensitive import Found, search
 from posewright.runtime.modelfile import INPUT
 
 if TYPE_CHECKING:
@@ -43,41 +46,8 @@ Loss = Callable[["onnx.ModelProto"], float]
 """Tells the share of right keypoints that a graph loses against the float32 one."""
 
 
-@dataclass(frozen=True)
-class Quantised:
-    """What :func:`quantised` made.
-
-    Attributes:
-        model: the graph.
-        loss: what it loses on the pictures that it was calibrated on, as a share.
-        layers: how many layers with weights there are.
-        kept: names of those that stayed in float32 because of what they cost; the ones that draw the maps are not counted.
-    """
-
-    model: onnx.ModelProto
-    loss: float
-    layers: int
-    kept: tuple[str, ...] = ()
-
-    def sentence(self) -> str:
-        """Which layers were left in float32."""
-        if not self.kept:
-            return f"int8: all {self.layers} layers but those that draw the maps."
-        names = ", ".join(self.kept[:6]) + (f" and {len(self.kept) - 6} more" if len(self.kept) > 6 else "")
-        return f"int8: {self.layers - len(self.kept)} of {self.layers} layers; left in float32 for what they cost: {names}."
-
-
-def quantised(
-    model: onnx.ModelProto,
-    crops: NDArray[np.uint8],
-    loses: Loss,
-    aim: float,
-) -> Quantised:
-    """Quantise a graph; where that costs more than ``aim``, leave the layers in float32 that cost most.
-
-    All layers are quantised first. Only if the graph then loses too much, each layer (or group of neighbours in a large net) is
-    quantised alone, and ordered by how far that moves the maps; the worst 1, 2, 4, ... stay in float32 until the loss is within
-    the aim or half of them do.
+def quantised(model: onnx.ModelProto, crops: NDArray[np.uint8], loses: Loss, aim: float) -> Found[onnx.ModelProto]:
+    """Quantise a graph, but for the layers that cost too much: see :func:`posewright.export.sensitive.search`.
 
     Args:
         model: takes ``uint8 [B, H, W, 3]``; left as it was.
@@ -88,26 +58,56 @@ def quantised(
     Raises:
         PosewrightError: where the graph has nothing to quantise.
     """
-    with hushed("root", ""):
-        parts = _Parts.of(model)
-        ranges = _ranges(parts, crops)
-        first = _quantise(parts, ranges, parts.layers)
-        loss = loses(first)
-        best = Quantised(first, loss, len(parts.layers))
-        if loss <= aim:
-            return best
-        order = _by_harm(parts, ranges, crops[:LOOKS])
-        count = 1
-        while count <= max(1, len(order) // 2):
-            kept = [name for group in order[:count] for name in group]
-            found = _quantise(parts, ranges, [name for name in parts.layers if name not in kept])
-            loss = loses(found)
-            if loss < best.loss:
-                best = Quantised(found, loss, len(parts.layers), tuple(map(parts.weight_of, kept)))
-            if loss <= aim:
-                break
-            count *= 2
-    return best
+    quantiser = Quantiser(model, crops)
+    return search(quantiser.made, loses, aim, len(quantiser.layers), quantiser.by_harm)
+
+
+class Quantiser:
+    """Quantises one graph, with more or fewer of its layers.
+
+    Args:
+        model: takes ``uint8 [B, H, W, 3]``; left as it was.
+        crops: ``uint8 [N, H, W, 3]`` of training pictures.
+
+    Raises:
+        PosewrightError: where the graph has nothing to quantise.
+    """
+
+    def __init__(self, model: onnx.ModelProto, crops: NDArray[np.uint8]) -> None:
+        self._parts, self._crops = _Parts.of(model), crops
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names in the net of the layers with weights that can be quantised, each once."""
+        return tuple(dict.fromkeys(self._parts.layers.values()))
+
+    def made(self, kept: Collection[str]) -> onnx.ModelProto:
+        """The graph with all its layers quantised but some, by their names in the net."""
+        with hushed("root", ""):
+            return _quantise(self._parts, self._ranges, self._parts.layers.keys() - self._nodes(kept))
+
+    def by_harm(self) -> list[tuple[str, ...]]:
+        """The layers, in groups of neighbours where there are many, that one by one move the maps most; the worst first."""
+        per = math.ceil(len(self.layers) / GROUPS)
+        groups = [self.layers[i : i + per] for i in range(0, len(self.layers), per)]
+        trunk = _Parts(self._parts.trunk(), self._parts.nodes, self._parts.layers, self._parts.ends)
+        crops = self._crops[:LOOKS]
+        with hushed("root", ""):
+            true = _maps(trunk.model, crops)
+            harm = [
+                float(np.square(_maps(_quantise(trunk, self._ranges, self._nodes(group)), crops) - true).mean())
+                for group in groups
+            ]
+        return [groups[i] for i in np.argsort(harm)[::-1]]
+
+    @cached_property
+    def _ranges(self) -> Any:
+        with hushed("root", ""):
+            return _ranges(self._parts, self._crops)
+
+    def _nodes(self, layers: Collection[str]) -> set[str]:
+        """A layer is several nodes in a graph that computes it for the picture and for its mirror image."""
+        return {node for node, layer in self._parts.layers.items() if layer in layers}
 
 
 @dataclass(frozen=True)
@@ -116,14 +116,14 @@ class _Parts:
 
     Attributes:
         model: with a name for each node.
-        nodes: names of the nodes between the first layer and the last ones, both left out of neither side.
-        layers: of them, those with weights.
+        nodes: names of the nodes from the first layer to those before the last ones.
+        layers: of them, those with weights, to what they are called in the net.
         ends: tensors that the last layers return: the maps before they are activated.
     """
 
     model: onnx.ModelProto
     nodes: tuple[str, ...]
-    layers: tuple[str, ...]
+    layers: dict[str, str]
     ends: tuple[str, ...]
 
     @classmethod
@@ -149,15 +149,10 @@ class _Parts:
                 between.append(node)
         lasts = {node.name for node in last}
         inner = [node for node in between if node.op_type in OPS and node.name not in lasts]
-        layers = tuple(node.name for node in inner if _has_weights(node))
+        layers = {node.name: str(node.input[1]).removesuffix(".weight") for node in inner if _has_weights(node)}
         if not layers:
             raise PosewrightError("has no layer that can be quantised")
         return cls(named, tuple(node.name for node in inner), layers, tuple(ends))
-
-    def weight_of(self, layer: str) -> str:
-        """What a layer is called in the net."""
-        node = next(node for node in self.model.graph.node if node.name == layer)
-        return str(node.input[1]).removeprefix("net.").removesuffix(".weight").removesuffix(".conv")
 
     def trunk(self) -> onnx.ModelProto:
         """The graph up to its last layers, which it returns: nothing of what decodes the maps."""
@@ -244,7 +239,7 @@ def _ranges(parts: _Parts, crops: NDArray[np.uint8]) -> Any:
     return found
 
 
-def _quantise(parts: _Parts, ranges: Any, layers: Sequence[str]) -> onnx.ModelProto:
+def _quantise(parts: _Parts, ranges: Any, layers: Collection[str]) -> onnx.ModelProto:
     """The graph with some of its layers quantised, and whatever lies between those."""
     import onnx
     from onnxruntime.quantization import QuantType
@@ -252,7 +247,7 @@ def _quantise(parts: _Parts, ranges: Any, layers: Sequence[str]) -> onnx.ModelPr
 
     copy = onnx.ModelProto()
     copy.CopyFrom(parts.model)
-    skipped = set(parts.layers) - set(layers)
+    skipped = parts.layers.keys() - set(layers)
     chosen = [name for name in parts.nodes if name not in skipped]
     quantizer = QDQQuantizer(copy, True, True, QuantType.QInt8, QuantType.QUInt8, ranges, chosen, [], list(OPS), {})
     quantizer.quantize_model()
@@ -287,19 +282,6 @@ def slimmed(model: onnx.ModelProto) -> onnx.ModelProto:
     for data in kept:
         graph.initializer.add().ParseFromString(data)
     return model
-
-
-def _by_harm(parts: _Parts, ranges: Any, crops: NDArray[np.uint8]) -> list[tuple[str, ...]]:
-    """The layers, in groups of neighbours where there are many, that one by one move the maps most; the worst first."""
-    per = math.ceil(len(parts.layers) / GROUPS)
-    groups = [parts.layers[i : i + per] for i in range(0, len(parts.layers), per)]
-    trunk = _Parts(parts.trunk(), parts.nodes, parts.layers, parts.ends)
-    true = _maps(trunk.model, crops)
-    harm = []
-    for group in groups:
-        found = _maps(_quantise(trunk, ranges, group), crops)
-        harm.append(float(np.square(found - true).mean()))
-    return [groups[i] for i in np.argsort(harm)[::-1]]
 
 
 def _maps(model: onnx.ModelProto, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
