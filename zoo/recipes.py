@@ -89,14 +89,14 @@ def lspet(folder: Path) -> Annotations:
 
 
 def faces(folder: Path) -> Annotations:
-    """300-W: LFPW, AFW and Helen but for Helen's last 200, which are held out."""
+    """300-W: LFPW, AFW and Helen but for Helen's last 200, which are held out; clutter added."""
     labels = read_annotations(folder, "300w")
     helen = sorted(im.path for im in labels.images if "helen" in im.path)[-200:]
     held = set(helen)
     parted = [replace(im, split="val" if im.path in held else "train") for im in labels.images]
     kept, dropped = without_duplicates_of(replace(labels, images=parted))
     print(f"{len(dropped)} near-duplicates of held-out pictures left out")
-    return kept
+    return with_backgrounds(kept, RUNS / "backgrounds")
 
 
 def hands(folder: Path) -> Annotations:
@@ -127,8 +127,10 @@ RECIPES = {
         TrainConfig(
             model="hourglass_s1_tiny",
             input_size="128",
-            epochs=24,
+            epochs=90,
             batch_size=16,
+            lr=3e-3,
+            loss="adaptive_wing",
             sigma=1.0,
             augment=AugmentConfig(rotation=25, scale=0.15, cutout=0.1),
         ),

@@ -70,6 +70,15 @@ def test_a_project(tmp_path):
     assert "1 pictures without a single label" in options.skipped[1]
 
 
+@pytest.mark.parametrize(("separator", "mark"), [(";", "\ufeff"), ("\t", "")])
+def test_a_table_that_a_spreadsheet_saved(tmp_path, separator, mark):
+    plain = read_annotations(project(tmp_path / "plain"))
+    saved = mark + SINGLE.replace(",", separator).replace("10.5", "10,5").replace("\n", "\r\n")
+    project(tmp_path / "saved", saved)
+    assert find_format(tmp_path / "saved/labeled-data/day1/CollectedData_me.csv").name == "deeplabcut"
+    assert np.array_equal(read_annotations(tmp_path / "saved").keypoints, plain.keypoints)
+
+
 @pytest.mark.parametrize("part", ["config.yaml", "labeled-data/day1", "labeled-data/day1/CollectedData_me.csv"])
 def test_a_part_of_a_project_will_do(tmp_path, part):
     a = read_annotations(project(tmp_path) / part)

@@ -65,7 +65,7 @@ def test_boxes_frames_and_what_else_it_may_say(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("separator", "encoding", "end"), [(";", "utf-8-sig", "\r\n"), ("\t", "utf-8", "\n"), (";", "utf-8", "\r\n")]
+    ("separator", "encoding", "end"), [(";", "utf-8-sig", "\r\n"), ("\t", "utf-8", "\n"), (";", "utf-8", "\r")]
 )
 def test_as_a_spreadsheet_writes_it(tmp_path, separator, encoding, end):
     lines = [["path", "nose_x", "nose_y"], ["ü a.png", "10,5", " 20 "], ["b.png", "NaN", "-"], ["", "", ""]]

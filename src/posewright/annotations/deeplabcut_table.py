@@ -1,7 +1,8 @@
 """DeepLabCut's table of labels, ``CollectedData_<scorer>`` as CSV or as the HDF5 file that pandas makes of it.
 
 One row a picture, named by its path in one cell (``labeled-data/video/img001.png``, until 2021 and in Lightning Pose) or
-in three; over the columns stand the scorer, in multi-animal projects the individual, the body part, and x or y.
+in three; over the columns stand the scorer, in multi-animal projects the individual, the body part, and x or y. A CSV that
+a spreadsheet has saved may have semicolons or tabs in the place of commas, and then decimal commas.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from posewright.files import read_text
 
 LEVELS = ("scorer", "individuals", "bodyparts", "coords")
 """What the lines over the columns begin with."""
+
+_FIRST = tuple(b"scorer" + separator for separator in (b",", b";", b"\t"))
 
 Bad = Callable[[PosewrightError], None]
 
@@ -51,7 +54,7 @@ def is_table(path: Path) -> bool:
     if path.suffix.lower() == ".csv":
         start = head(path)
         lines = start.splitlines()[1:4]
-        return start.startswith(b"scorer,") and any(line.startswith(b"bodyparts,") for line in lines)
+        return start[:7] in _FIRST and any(line.startswith(b"bodyparts" + start[6:7]) for line in lines)
     return path.suffix.lower() == ".h5" and path.name.startswith("CollectedData") and hdf5.is_hdf5(path)
 
 
@@ -95,9 +98,10 @@ Columns = list[tuple[str, str, str, str]]
 
 
 def _csv(path: Path, bad: Bad) -> tuple[Columns, list[str], NDArray[np.float64]]:
-    text = read_text(path)
+    text = read_text(path).lstrip()
+    separator = text[6:7] if text[:7].encode() in _FIRST else ","
     try:
-        lines = [(n, row) for n, row in enumerate(csv.reader(io.StringIO(text)), 1) if any(row)]
+        lines = [(n, row) for n, row in enumerate(csv.reader(io.StringIO(text), delimiter=separator), 1) if any(row)]
     except csv.Error as error:
         raise PosewrightError(f"is not CSV: {error}", file=path) from None
     over: dict[str, list[str]] = {}
@@ -119,7 +123,8 @@ def _csv(path: Path, bad: Bad) -> tuple[Columns, list[str], NDArray[np.float64]]
         try:
             if len(row) != width:
                 raise ValueError(f"has {len(row)} cells, not {width}")
-            values.append([float(cell or "nan") for cell in row[first:]])
+            cells = row[first:] if separator == "," else [cell.replace(",", ".") for cell in row[first:]]
+            values.append([float(cell or "nan") for cell in cells])
             rows.append("/".join(cell for cell in row[:first] if cell))
         except ValueError as error:
             bad(PosewrightError(str(error), file=path, record=f"line {number}"))

@@ -55,7 +55,7 @@ def is_table(path: Path) -> bool:
     """Whether a file is such a table, by its first line; ``x`` and ``y`` may be any pair of keypoint columns."""
     if path.suffix.lower() not in (".csv", ".tsv"):
         return False
-    line = head(path).decode("utf-8", "replace").partition("\n")[0].rstrip("\r")
+    line = next(iter(head(path).decode("utf-8", "replace").splitlines()), "")
     try:
         header = _header(next(csv.reader([line], delimiter=_separator(line)), []), _separator(line), path)
     except (PosewrightError, csv.Error):
