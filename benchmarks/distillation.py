@@ -116,11 +116,17 @@ def taught(config: TrainConfig, args: Args) -> TrainConfig:
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of a run: what every run takes but for its epochs, and an epoch, without a teacher and with one."""
+    """Seconds of a run: what every run takes but for its epochs, an epoch without a teacher and with one, and what a teacher
+    takes before the first."""
 
     around: float
     plain: float
     distilled: float
+    looking: float
+
+    def run(self, epochs: int, teacher: bool) -> float:
+        """A whole run."""
+        return self.around + (self.looking + epochs * self.distilled if teacher else epochs * self.plain)
 
 
 def pace(args: Args, labels: Annotations) -> Pace:
@@ -135,8 +141,11 @@ def pace(args: Args, labels: Annotations) -> Pace:
         seconds = train(config if name == "plain" else taught(config, args), labels, export=True)
         first, second = (row["seconds"] for row in history(Path(config.output)))
         found[name] = second - first
-        found.setdefault("around", seconds - 2 * (second - first))
-    found["around"] = max(found["around"], 0.0)
+        rest = max(seconds - 2 * found[name], 0.0)
+        if name == "plain":
+            found["around"] = rest
+        else:
+            found["looking"] = max(rest - found["around"], 0.0)
     write_text(kept, json.dumps(found, indent=1))
     return Pace(**found)
 
@@ -147,13 +156,14 @@ def train_all(args: Args, labels: Annotations) -> dict[str, dict[int, dict[str, 
     budget = 60 * args.minutes - speed.around
     short = max(1, math.ceil(budget / speed.plain))
     more = budget if args.minutes_more is None else 60 * args.minutes_more - speed.around
-    again = max(1, math.floor(more / speed.distilled))
-    as_long = math.ceil(again * speed.distilled / speed.plain)
-    print(f"an epoch takes {speed.plain:.1f} s, with the teacher {speed.distilled:.1f} s: {short} and {again} epochs")
+    again = max(1, math.floor((more - speed.looking) / speed.distilled))
+    as_long = math.ceil((speed.looking + again * speed.distilled) / speed.plain)
+    taken = f"{speed.distilled:.1f} s and {speed.looking:.1f} s before the first"
+    print(f"an epoch takes {speed.plain:.1f} s, with the teacher {taken}: {short} and {again} epochs")
     runs: dict[str, dict[int, dict[str, Any]]] = {arm: {} for arm in ARMS if arm in {"plain", "distilled", *args.arms}}
 
     def run(arm: str, config: TrainConfig) -> None:
-        seconds = speed.around + config.epochs * (speed.distilled if config.teacher else speed.plain)
+        seconds = speed.run(config.epochs, config.teacher is not None)
         took = {"seconds": round(seconds, 1), "wall seconds": round(train(config, labels, export=True), 1)}
         runs[arm][config.seed] = {"folder": config.output, "epochs": config.epochs, **took}
 
@@ -165,7 +175,7 @@ def train_all(args: Args, labels: Annotations) -> dict[str, dict[int, dict[str, 
         if "longer" in runs:
             run("longer", config_of(args, seed, short + as_long, folder["longer"]))
         if "taught" in runs:
-            epochs = max(1, math.floor((short * speed.plain + again * speed.distilled) / speed.distilled))
+            epochs = max(1, again + math.floor(short * speed.plain / speed.distilled))
             run("taught", taught(config_of(args, seed, epochs, folder["taught"]), args))
         if "continued" in runs:
             run("continued", replace(warm, epochs=as_long, output=str(folder["continued"])))

@@ -17,10 +17,11 @@ from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
 from posewright.media.sources import folder_pictures
 from posewright.models.checkpoint import load_checkpoint, save_checkpoint
+from posewright.models.heatmaps import decode
 from posewright.training.augment_config import PLAIN, AugmentConfig
-from posewright.training.dataset import IGNORED, CropDataset, collate
+from posewright.training.dataset import DRAWN, IGNORED, CropDataset, collate
 from posewright.training.distill_config import DistillConfig
-from posewright.training.distill_data import found_boxes, whole_boxes, with_unlabelled
+from posewright.training.distill_data import DistillDataset, found_boxes, whole_boxes, with_unlabelled
 from posewright.training.packing import PackConfig, pack
 from posewright.training.teacher_cache import data_digest
 
@@ -158,3 +159,75 @@ def test_a_cache_that_would_never_be_used_again(discs, big, tmp_path):
     assert not (tmp_path / "c").exists()
     plain = replace(config, augment=PLAIN)
     assert lesson_for(big, plain)[0].dataset(discs, "cpu").turns == 1
+
+
+# -- a teacher that looks once ----------------------------------------------------------------------------------------
+
+STILL = replace(SMALL.augment, flip=0.0, negative=0.0, cutout=0.0)
+
+
+@pytest.mark.parametrize("change", [{}, {"perspective": 30.0}, {"half_body": 1.0}], ids=["turned", "tilted", "parts"])
+@pytest.mark.parametrize("rule", [RULE, CropRule((96, 96))], ids=["same", "larger"])
+def test_what_was_found_once_moves_along_with_every_view(discs, tmp_path, monkeypatch, change, rule):
+    augment = replace(STILL, rotation=60.0, scale=0.4, shift=0.1, **change)
+    kept = DistillConfig(once=True, cache_type="fp16")
+    config = replace(SMALL, output=str(tmp_path), teacher="oracle", distill=kept, augment=augment)
+    lesson, net = lesson_for(Oracle(rule), config, monkeypatch=monkeypatch)
+    data = lesson.dataset(discs, "cpu")
+    monkeypatch.setattr(Oracle, "__call__", lambda *_: pytest.fail("it looked again"))
+    batch = collate([data[(epoch, i)] for epoch in range(4) for i in range(len(data))])
+    assert "teacher_image" not in batch
+    maps, _ = task_for(lesson, net, discs)._word(batch)
+    found = decode(maps[:, 0, :3], lesson.grid.stride)
+    well_inside = (batch["state"] == DRAWN) & ((batch["points"] - 31.5).abs() < 24).all(-1)
+    off = (found[..., :2] - batch["points"]).norm(dim=-1)[well_inside]
+    assert len(off) > 20
+    # The oracle's own centres of drawn discs are off by a tenth of a pixel.
+    assert off.median() < 0.05 * lesson.grid.stride
+    assert off.max() < 0.25 * lesson.grid.stride
+    assert found[..., 2][well_inside].min() > 0.8
+
+
+def test_a_mirrored_view_has_the_mirrored_maps(discs, big, tmp_path):
+    augment = replace(STILL, flip=1.0, rotation=0.0, scale=0.0, shift=0.0)
+    kept = DistillConfig(once=True, cache_type="fp16")
+    lesson, net = lesson_for(big, replace(SMALL, output=str(tmp_path), teacher=str(big), distill=kept, augment=augment))
+    data, plain = (lesson.dataset(discs, "cpu") for _ in range(2))
+    plain.augment = None
+    task = task_for(lesson, net, discs)
+    (maps, weight), (upright, of_upright) = (task._word(batch_of(d, range(4))) for d in (data, plain))
+    order = discs.skeleton.flip_order()
+    assert order != sorted(order)
+    assert torch.allclose(maps[..., :3, :, :], upright.flip(-1)[:, :, order], atol=2e-3)
+    assert torch.equal(weight, of_upright[:, order])
+    # It looked at the mirror image, too.
+    alone, _ = lesson._look(data_of(plain, lesson, 4))
+    assert not torch.allclose(alone, upright, atol=1e-3)
+    mirrored, _ = lesson._look(data_of(plain, lesson, 4).flip(2))
+    assert torch.allclose((alone + mirrored.flip(-1)[:, :, order]) / 2, upright, atol=2e-3)
+
+
+def data_of(plain, lesson, count):
+    """The teacher's own crops of the first objects, not augmented."""
+    live = DistillDataset(plain.annotations, lesson.views, None, 0)
+    return batch_of(live, range(count))["teacher_image"]
+
+
+def test_looking_once_is_found_again_by_other_seeds_and_augmentations(discs, big, tmp_path, capsys):
+    kept = DistillConfig(once=True, cache=str(tmp_path / "kept"))
+    for seed, rotation, made in ((0, 40.0, True), (1, 10.0, False)):
+        config = replace(SMALL, teacher=str(big), distill=kept, seed=seed, augment=replace(STILL, rotation=rotation))
+        lesson_for(big, config)[0].dataset(discs, "cpu")
+        assert ("targets: 0 made" in capsys.readouterr().out) != made
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"once": True, "views": 4}, "distill.once sees no augmented views"),
+        ({"once": True, "target": "features"}, "features are too large to be kept"),
+    ],
+)
+def test_what_does_not_go_with_looking_once(settings, says):
+    with pytest.raises(PosewrightError, match=says):
+        DistillConfig(**settings)

@@ -53,10 +53,11 @@ def test_a_run_with_a_teacher(discs, big, wild, tmp_path):
     assert TrainConfig.load(run.folder / "config.yaml").teacher == str(big)
 
 
-def test_a_resumed_run_goes_on_exactly(discs, big, wild, tmp_path, monkeypatch):
+@pytest.mark.parametrize("distill", [{"target": "features"}, {"once": True}], ids=["features", "once"])
+def test_a_resumed_run_goes_on_exactly(distill, discs, big, wild, tmp_path, monkeypatch):
     config = replace(
         SMALL, output=str(tmp_path / "whole"), teacher=str(big), unlabelled=str(wild[0]), checkpoint_minutes=1e-9,
-        distill=DistillConfig(target="features"),
+        distill=DistillConfig(**distill),
     )  # fmt: skip
     fit(config, discs)
     real, steps = DistillTask.losses, []

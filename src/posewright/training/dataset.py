@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 import cv2
@@ -46,6 +46,32 @@ class Sample(TypedDict):
     present: Tensor
     inverse: Tensor
     index: Tensor
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a crop lies, and what it asks of the net.
+
+    Attributes:
+        place: picture pixels to crop pixels.
+        order: ``[K]``, which of the object's keypoints stands in each place after the mirrors.
+        points: ``[K, 2]`` in crop pixels.
+        state, visible, present: as in :class:`Sample`.
+    """
+
+    place: CropMap
+    order: NDArray[np.int64]
+    points: NDArray[np.float64]
+    state: NDArray[np.uint8]
+    visible: NDArray[np.uint8]
+    present: bool = True
+
+    @classmethod
+    def silent(cls, similarity: Similarity, keypoints: int) -> Placed:
+        """A crop that shows no object."""
+        nothing, silence = np.zeros(keypoints, np.uint8), np.full(keypoints, EMPTY, np.uint8)
+        points = np.zeros((keypoints, 2))
+        return cls(CropMap(similarity), np.arange(keypoints), points, silence, nothing, present=False)
 
 
 class CropDataset(Dataset[Sample]):
@@ -102,10 +128,8 @@ class CropDataset(Dataset[Sample]):
                 return sample
         return self._positive(index, rng)
 
-    def _place(
-        self, index: int, rng: np.random.Generator
-    ) -> tuple[CropMap, NDArray[np.float64], NDArray[np.uint8], NDArray[np.uint8]]:
-        """Where an object's crop lies, and of its keypoints the points in the crop, state and visibility."""
+    def _place(self, index: int, rng: np.random.Generator) -> Placed:
+        """Where an object's crop lies, and what its keypoints ask there."""
         a, config = self.annotations, self.augment
         box, mirrors = a.boxes[index], [False, False]
         if config is None:
@@ -120,18 +144,18 @@ class CropDataset(Dataset[Sample]):
         keypoints = a.keypoints[index][order]
         points, state = self._targets(keypoints, place)
         visible = np.where(state == DRAWN, keypoints[:, 2], 0).astype(np.uint8)
-        return place, points, state, visible
+        return Placed(place, order, points, state, visible)
 
     def _positive(self, index: int, rng: np.random.Generator) -> Sample:
         a, config = self.annotations, self.augment
-        place, points, state, visible = self._place(index, rng)
+        placed = self._place(index, rng)
         picture = picture_of(a, int(a.image[index]))
-        drawn = self.drawing(place)
+        drawn = self.drawing(placed.place)
         crop = warp(picture, drawn.similarity, self.drawn, drawn.tilt_matrix)
         if config and self._backgrounds and len(a.polygons[index]) and rng.random() < config.background_share:
             opacity = self._opacity(index, picture.shape[:2], drawn)
             crop = self._backgrounds.behind(crop, opacity, self.drawn, rng)
-        return self._sample(crop, place.similarity, index, rng, points, state, visible)
+        return self._sample(crop, placed, index, rng)
 
     def drawing(self, place: CropMap) -> CropMap:
         """Picture to what is drawn, of the size of ``self.drawn``: the crop itself, unless a subclass draws more than that."""
@@ -185,31 +209,20 @@ class CropDataset(Dataset[Sample]):
         similarity = self._negative_place(index, image, (picture.shape[1], picture.shape[0]), rng)
         if similarity is None:
             return None
-        k = len(a.skeleton)
-        crop = warp(picture, self.drawing(CropMap(similarity)).similarity, self.drawn)
-        nothing, silence = np.zeros(k, np.uint8), np.full(k, EMPTY, np.uint8)
-        return self._sample(crop, similarity, index, rng, np.zeros((k, 2)), silence, nothing, present=False)
+        placed = Placed.silent(similarity, len(a.skeleton))
+        crop = warp(picture, self.drawing(placed.place).similarity, self.drawn)
+        return self._sample(crop, placed, index, rng)
 
-    def _sample(
-        self,
-        crop: NDArray[np.uint8],
-        similarity: Similarity,
-        index: int,
-        rng: np.random.Generator,
-        points: NDArray[np.float64],
-        state: NDArray[np.uint8],
-        visible: NDArray[np.uint8],
-        present: bool = True,
-    ) -> Sample:
+    def _sample(self, crop: NDArray[np.uint8], placed: Placed, index: int, rng: np.random.Generator) -> Sample:
         if self.augment is not None:
             crop = vary_pixels(crop, self.augment, rng)
         return {
             **self.inputs(crop),  # type: ignore[typeddict-item]
-            "points": torch.from_numpy(points.astype(np.float32)),
-            "state": torch.from_numpy(state),
-            "visible": torch.from_numpy(visible),
-            "present": torch.tensor(present),
-            "inverse": torch.from_numpy(similarity.inverse().matrix.astype(np.float32)),
+            "points": torch.from_numpy(placed.points.astype(np.float32)),
+            "state": torch.from_numpy(placed.state),
+            "visible": torch.from_numpy(placed.visible),
+            "present": torch.tensor(placed.present),
+            "inverse": torch.from_numpy(placed.place.similarity.inverse().matrix.astype(np.float32)),
             "index": torch.tensor(index),
         }
 

@@ -20,6 +20,7 @@ from posewright.training.lesson import Lesson
 from posewright.training.losses import ON_LOGITS
 from posewright.training.task import KeypointTask
 from posewright.training.teachers import Seen
+from posewright.training.views import moved_maps
 
 
 class DistillTask(KeypointTask):
@@ -121,6 +122,8 @@ class DistillTask(KeypointTask):
         if "teacher_maps" in batch:
             maps, weight = batch["teacher_maps"], batch["teacher_weight"]
             maps = maps.float() / 255 if maps.dtype == torch.uint8 else maps.float()
+            if "teacher_way" in batch:
+                maps = moved_maps(maps, batch["teacher_way"], self.lesson.grid).clamp(0, 1)
         else:
             seen: Seen = self.lesson.teacher(batch["teacher_image"])
             maps, weight = self.lesson.targets(seen)

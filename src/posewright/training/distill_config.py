@@ -29,8 +29,10 @@ class DistillConfig:
     """Crops of unlabelled pictures: around what the teacher finds with a presence above a half, or always the whole picture."""
     views: int = 0
     """Augmented views of each object, used in turn over the epochs; 0 makes a new one every epoch."""
+    once: bool = False
+    """The teacher looks at each object once, before training, and what it found is moved along with every augmented view."""
     cache: str | None = None
-    """Folder that keeps the teacher's outputs from one epoch and run to the next; needs --distill.views or no augmentation."""
+    """Folder that keeps the teacher's outputs from one run to the next; needs --distill.once or .views, or no augmentation."""
     cache_type: Literal["uint8", "fp16"] = "uint8"
     """How the folder stores a cell."""
     pixels: Literal["0..1", "-1..1", "0..255", "imagenet"] = "0..1"
@@ -51,5 +53,8 @@ class DistillConfig:
             raise PosewrightError(f"distill.sigma must be above 0, not {self.sigma}")
         if self.views < 0:
             raise PosewrightError(f"distill.views must not be below 0, not {self.views}")
-        if self.cache and self.target == "features":
-            raise PosewrightError("features are too large to be cached", fix="Leave --distill.cache out")
+        if (self.cache or self.once) and self.target == "features":
+            name = "cache" if self.cache else "once"
+            raise PosewrightError("features are too large to be kept", fix=f"Leave --distill.{name} out")
+        if self.once and self.views:
+            raise PosewrightError("distill.once sees no augmented views", fix="Leave --distill.views out")

@@ -19,7 +19,7 @@ from posewright.geometry import CropRule, Similarity, expand_box, keypoints_box,
 from posewright.media.header import picture_size
 from posewright.media.pictures import read_picture
 from posewright.training.augment_config import AugmentConfig
-from posewright.training.dataset import CropDataset, Sample
+from posewright.training.dataset import CropDataset, Placed, Sample
 from posewright.training.perspective import CropMap
 from posewright.training.teachers import Teacher
 from posewright.training.views import Views
@@ -62,7 +62,8 @@ class DistillDataset(CropDataset):
     """Crops for a student and its teacher, cut from one canvas.
 
     Beside what :class:`CropDataset` gives, a sample has ``teacher_image``, ``uint8 [H, W, 3]`` of the teacher's size; or,
-    where the teacher's outputs are cached, ``teacher_maps`` and ``teacher_weight`` as the cache keeps them.
+    where the teacher's outputs are kept, ``teacher_maps`` and ``teacher_weight`` as they are kept; with ``teacher_way``
+    ``[3, 3]`` where they are of the plain crop: pixels of this one to pixels of that.
 
     Args:
         annotations: the labelled pictures, and behind them any unlabelled (:func:`with_unlabelled`), whose objects have no
@@ -88,6 +89,8 @@ class DistillDataset(CropDataset):
         self.first_unlabelled = len(annotations) - unlabelled
         self.views, self.turns, self.drawn = views, turns, views.canvas
         self.cache: TeacherCache | None = None
+        self.memory: TeacherCache | None = None
+        """What the teacher found on the plain crops, channels in their order there."""
 
     def __getitem__(self, key: tuple[int, ...] | int) -> Sample:
         epoch, item, *again = key if isinstance(key, tuple) else (0, key)
@@ -107,11 +110,38 @@ class DistillDataset(CropDataset):
     def drawing(self, place: CropMap) -> CropMap:
         return CanvasMap.after(place, self.views.to_canvas)
 
+    def _sample(self, crop: NDArray[np.uint8], placed: Placed, index: int, rng: np.random.Generator) -> Sample:
+        sample = super()._sample(crop, placed, index, rng)
+        if self.memory is not None:
+            kept = self.memory.read(0, int(np.searchsorted(self.objects, index)))
+            maps, weight = kept["teacher_maps"], kept["teacher_weight"]
+            # Behind the keypoints, the background stays where it is.
+            order = np.r_[placed.order, len(placed.order) : len(weight)]
+            way = _homogeneous(self.rule.similarity(self.annotations.boxes[index])) @ np.linalg.inv(
+                _matrix(placed.place)
+            )
+            sample.update(  # type: ignore[call-arg]
+                teacher_maps=maps[:, order],
+                teacher_weight=weight[order],
+                teacher_way=torch.from_numpy(way.astype(np.float32)),
+            )
+        return sample
+
     def inputs(self, drawn: NDArray[np.uint8]) -> dict[str, Tensor]:
         found = {"image": torch.from_numpy(self.views.for_student(drawn))}
-        if self.cache is None:
+        if self.cache is None and self.memory is None:
             found["teacher_image"] = torch.from_numpy(self.views.for_teacher(drawn))
         return found
+
+
+def _homogeneous(similarity: Similarity) -> NDArray[np.float64]:
+    return np.vstack([similarity.matrix, [0, 0, 1]])
+
+
+def _matrix(place: CropMap) -> NDArray[np.float64]:
+    """``[3, 3]``: picture to crop pixels."""
+    flat = _homogeneous(place.similarity)
+    return flat if place.tilt is None else np.asarray(place.tilt.matrix @ flat)
 
 
 def with_unlabelled(labelled: Annotations, pictures: list[Path], boxes: NDArray[np.float64]) -> Annotations:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,9 @@ from posewright.training.teacher_cache import TeacherCache, data_digest
 from posewright.training.teachers import Seen, Teacher, load_teacher
 from posewright.training.views import Grid, Resampling, Views
 
+KEPT = "teacher"
+"""Folder in the run's own for what the teacher found, where no other is named."""
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -39,6 +43,7 @@ class Lesson:
 
     Attributes:
         config: the run's settings.
+        student: the student's skeleton.
         teacher: the teacher.
         views: the geometry between the two nets' crops.
         keypoints: the teacher's keypoints in the student's order.
@@ -48,6 +53,7 @@ class Lesson:
     """
 
     config: TrainConfig
+    student: Skeleton
     teacher: Teacher
     views: Views
     keypoints: KeypointMap
@@ -76,7 +82,7 @@ class Lesson:
         stride = net.config.stride
         grid = Grid((rule.size[1] // stride, rule.size[0] // stride), stride, net.config.label_shift, config.sigma)
         views = Views.between(rule, teacher.rule)
-        return cls(config, teacher, views, keypoints, stages, grid, net.config.background)
+        return cls(config, skeleton, teacher, views, keypoints, stages, grid, net.config.background)
 
     def describe(self) -> str:
         """What is learned from whom, in one line."""
@@ -169,6 +175,24 @@ class Lesson:
         moved = features if way.same else _apply(way, features)
         return torch.nn.functional.layer_norm(moved.movedim(1, -1), moved.shape[1:2]).movedim(-1, 1)
 
+    def _look(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The teacher's word on crops of its own size."""
+        return self.targets(self.teacher(image))
+
+    def _second_look(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, averaged with its word on the mirrored crops where mirrors are learned from: it looks only once."""
+        maps, weight = self._look(image)
+        if not self._mirrors:
+            return maps, weight
+        order = [*self.student.flip_order(), *range(len(self.student), weight.shape[1])]
+        other, of_other = self._look(image.flip(2))
+        return (maps + other.flip(-1)[:, :, order]) / 2, (weight + of_other[:, order]) / 2
+
+    @property
+    def _mirrors(self) -> bool:
+        # Of nets that put their peaks to one side of the truth, a mirrored map lies on the other.
+        return bool(self.config.augment.flip) and self.grid.shift == (0.0, 0.0)
+
     # -- samples ---------------------------------------------------------------------------------------------------
 
     def dataset(self, train: Annotations, device: str, place: Place = ALONE) -> DistillDataset:
@@ -177,18 +201,21 @@ class Lesson:
         Raises:
             PosewrightError: where there are no unlabelled pictures to be found, or the cache would never be used again.
         """
-        config = self.config
-        turns = config.distill.views or int(config.augment == PLAIN)
-        if config.distill.cache and not turns:
+        config, once = self.config, self.config.distill.once
+        turns = 0 if once else config.distill.views or int(config.augment == PLAIN)
+        if config.distill.cache and not turns and not once:
             raise PosewrightError(
                 "--distill.cache keeps what is seen again, and every epoch augments anew",
-                fix="Add --distill.views 8, say, for so many augmented views of each object",
+                fix="Add --distill.once, or --distill.views 8, say, for so many augmented views of each object",
             )
         pictures = folder_pictures(config.unlabelled, "--unlabelled") if config.unlabelled else []
         if pictures:
             train = with_unlabelled(train, pictures, self._boxes(pictures, device))
         dataset = DistillDataset(train, self.views, config.augment, config.seed, unlabelled=len(pictures), turns=turns)
-        if config.distill.cache and len(dataset):
+        if once and len(dataset):
+            plain = DistillDataset(train, self.views, None, config.seed, unlabelled=len(pictures), turns=1)
+            dataset.memory = self._cached(plain, device, place)
+        elif config.distill.cache and len(dataset):
             dataset.cache = self._cached(dataset, device, place)
         return dataset
 
@@ -199,7 +226,7 @@ class Lesson:
             return found_boxes(pictures, self.teacher, self.views.student, device, progress=advance)
 
     def _cached(self, dataset: DistillDataset, device: str, place: Place) -> TeacherCache:
-        config, views = self.config, self.views
+        config, views, once = self.config, self.views, self.config.distill.once
         identity = {
             "teacher": self.teacher.digest,
             "data": data_digest(dataset.annotations),
@@ -211,16 +238,14 @@ class Lesson:
             ],
             "stages": list(self.stages),
             "background": self.background,
-            "augment": asdict(config.augment),
-            "seed": config.seed,
+            **({"mirrored": self._mirrors} if once else {"augment": asdict(config.augment), "seed": config.seed}),
             "pixels": [config.distill.pixels, config.distill.bgr],
         }
         channels = len(self.keypoints.known) + int(self.background)
         shape = (max(len(self.stages), 1), channels, *self.grid.size)
-        cache = TeacherCache(
-            config.distill.cache or "", identity, shape, len(dataset), dataset.turns, config.distill.cache_type
-        )
-        looked = cache.fill(dataset, lambda image: self.targets(self.teacher(image)), device, place)
+        folder = config.distill.cache or Path(config.output) / KEPT
+        cache = TeacherCache(folder, identity, shape, len(dataset), dataset.turns, config.distill.cache_type)
+        looked = cache.fill(dataset, self._second_look if once else self._look, device, place)
         if place.rank == 0:
             print(f"teacher's targets: {looked} made, {len(dataset) * dataset.turns - looked} found, in {cache.folder}")
         return cache

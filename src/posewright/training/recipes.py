@@ -17,7 +17,7 @@ from posewright.geometry import CropRule
 from posewright.media.labelled import labelled_size
 from posewright.training.augment import PixelChange, random_pixels
 from posewright.training.augment_config import AugmentConfig
-from posewright.training.dataset import EMPTY, CropDataset
+from posewright.training.dataset import CropDataset, Placed
 from posewright.training.perspective import CropMap
 
 
@@ -57,33 +57,21 @@ class RecipeDataset(CropDataset):
         self.sizes = [labelled_size(annotations, i) for i in range(len(annotations.images))]
 
     def _positive(self, index: int, rng: np.random.Generator) -> Recipe:  # type: ignore[override]
-        place, points, state, visible = self._place(index, rng)
-        return self._recipe(int(self.annotations.image[index]), place, index, rng, points, state, visible)
+        return self._recipe(int(self.annotations.image[index]), self._place(index, rng), index, rng)
 
     def _negative(self, index: int, rng: np.random.Generator) -> Recipe | None:  # type: ignore[override]
         image = self._negative_image(index, rng)
         similarity = self._negative_place(index, image, self.sizes[image], rng)
         if similarity is None:
             return None
-        k = len(self.annotations.skeleton)
-        nothing, silence = np.zeros(k, np.uint8), np.full(k, EMPTY, np.uint8)
-        return self._recipe(image, CropMap(similarity), index, rng, np.zeros((k, 2)), silence, nothing, False)
+        return self._recipe(image, Placed.silent(similarity, len(self.annotations.skeleton)), index, rng)
 
-    def _recipe(
-        self,
-        image: int,
-        place: CropMap,
-        index: int,
-        rng: np.random.Generator,
-        points: NDArray[np.float64],
-        state: NDArray[np.uint8],
-        visible: NDArray[np.uint8],
-        present: bool = True,
-    ) -> Recipe:
+    def _recipe(self, image: int, placed: Placed, index: int, rng: np.random.Generator) -> Recipe:
         width, height = self.rule.size
         change = random_pixels((height, width), self.augment, rng) if self.augment else PixelChange()
-        inverse = place.similarity.inverse().matrix.astype(np.float32)
-        return Recipe(image, place, change, points.astype(np.float32), state, visible, present, inverse, index)
+        inverse = placed.place.similarity.inverse().matrix.astype(np.float32)
+        points = placed.points.astype(np.float32)
+        return Recipe(image, placed.place, change, points, placed.state, placed.visible, placed.present, inverse, index)
 
 
 def as_they_are(recipes: Sequence[Recipe]) -> list[Recipe]:

@@ -10,7 +10,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from posewright.geometry import CropRule, Similarity, picture_box
 from posewright.warp import warp
@@ -83,6 +86,32 @@ class Grid:
     stride: int
     shift: tuple[float, float] = (0.0, 0.0)
     sigma: float = 1.5
+
+
+def moved_maps(maps: Tensor, way: Tensor, grid: Grid) -> Tensor:
+    """Maps of one view of an object as they would be of another.
+
+    Args:
+        maps: ``[B, S, C, h, w]`` on the grid; 0 beyond it.
+        way: ``[B, 3, 3]``, from crop pixels of the view that is wanted to those of the one that the maps are of.
+        grid: of both.
+    """
+    batch, _, _, height, width = maps.shape
+    shift, half = maps.new_tensor(grid.shift), (grid.stride - 1) / 2
+    rows, columns = torch.meshgrid(
+        torch.arange(height, device=maps.device), torch.arange(width, device=maps.device), indexing="ij"
+    )
+    with torch.autocast(maps.device.type, enabled=False):  # places need more than 16 bits
+        pixels = (torch.stack([columns, rows], -1) - shift) * grid.stride + half
+        seen = pixels.reshape(1, -1, 2) @ way[:, :2, :2].mT + way[:, None, :2, 2]
+        seen = seen / (pixels.reshape(1, -1, 2) @ way[:, 2:, :2].mT + way[:, None, 2:, 2]).clamp(min=1e-3)
+        cells = (seen - half) / grid.stride + shift
+        places = cells / maps.new_tensor([max(width - 1, 1), max(height - 1, 1)]) * 2 - 1
+        # Straight lines between cells would cut off the tops of peaks.
+        found = F.grid_sample(
+            maps.flatten(1, 2), places.reshape(batch, height, width, 2), mode="bicubic", align_corners=True
+        )
+    return found.unflatten(1, maps.shape[1:3])
 
 
 @dataclass(frozen=True)
