@@ -137,6 +137,22 @@ RECIPES = {
         f"{RESEARCH} 300-W: research only; cite Sagonas et al., ICCV Workshops 2013.",
         "300-W training faces (LFPW, Helen, AFW)",
     ),
+    "face-small": Recipe(
+        faces,
+        TrainConfig(
+            model="hourglass_s1_tiny",
+            init="face",
+            input_size="192",
+            epochs=24,
+            batch_size=16,
+            lr=1.5e-3,
+            loss="adaptive_wing",
+            sigma=1.0,
+            augment=AugmentConfig(rotation=25, scale=0.15, cutout=0.1),
+        ),
+        f"{RESEARCH} 300-W: research only; cite Sagonas et al., ICCV Workshops 2013.",
+        "300-W training faces (LFPW, Helen, AFW)",
+    ),
     "hand": Recipe(
         hands,
         TrainConfig(
@@ -163,7 +179,7 @@ class Args:
       python zoo/recipes.py hand --data /tmp/hands --epochs 40
     """
 
-    name: tyro.conf.Positional[Literal["body", "face", "hand"]]
+    name: tyro.conf.Positional[Literal["body", "face", "face-small", "hand"]]
     """Which model."""
     data: Path
     """Folder of its data (for hand: where to generate it)."""

@@ -1,4 +1,4 @@
-"""``posewright predict --page`` on a clip, in a thread of the test, and its page asked over HTTP."""
+"""A command with ``--page`` on a clip, in a thread of the test, and its page asked over HTTP."""
 
 from __future__ import annotations
 
@@ -95,9 +95,14 @@ class Asked:
             line.close()
 
 
+PREDICT = ("predict", "spots.onnx", "clip.mp4", "--page", "-o", "out")
+
+
 @contextmanager
-def running(folder: Path, monkeypatch: pytest.MonkeyPatch, *args: str) -> Iterator[Asked]:
-    """``posewright predict spots.onnx clip.mp4 --page ...`` until the block ends."""
+def running(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *args: str, command: tuple[str, ...] = PREDICT
+) -> Iterator[Asked]:
+    """``posewright predict spots.onnx clip.mp4 --page ...`` until the block ends, or another command that shows a page."""
     made: list[LivePage] = []
     there = threading.Event()
     real = LivePage.follow
@@ -111,7 +116,7 @@ def running(folder: Path, monkeypatch: pytest.MonkeyPatch, *args: str) -> Iterat
     monkeypatch.setattr(LivePage, "follow", follow)
     monkeypatch.chdir(folder)
     codes: list[int] = []
-    call = ["predict", "spots.onnx", "clip.mp4", "--page", "-o", "out", *args]
+    call = [*command, *args]
     thread = threading.Thread(target=lambda: codes.append(main(call)), daemon=True)
     thread.start()
     assert there.wait(PATIENCE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from helpers.bodies import body
 from posewright.errors import PosewrightError
 from posewright.metrics.coaching import RATE, Coach, aligned_oks
 from posewright.metrics.similarity import similarity
@@ -12,20 +13,6 @@ from posewright.metrics.warping import Warp, resampled, warp
 from posewright.skeletons import load_skeleton
 
 BODY = load_skeleton("body-14")
-
-
-def body(lift: float) -> np.ndarray:
-    """A person whose left arm goes from hanging (0) to straight up (1)."""
-    at = {
-        "head_top": (0, -60), "neck": (0, -40), "right_shoulder": (-20, -35), "left_shoulder": (20, -35),
-        "right_elbow": (-25, -10), "right_wrist": (-28, 15), "right_hip": (-12, 20), "left_hip": (12, 20),
-        "right_knee": (-14, 60), "left_knee": (14, 60), "right_ankle": (-14, 100), "left_ankle": (14, 100),
-    }  # fmt: skip
-    angle = np.pi * (0.5 - lift)
-    along = np.array([np.cos(angle), np.sin(angle)])
-    at["left_elbow"] = tuple(np.array([20, -35]) + 26 * along)
-    at["left_wrist"] = tuple(np.array([20, -35]) + 52 * along)
-    return np.array([at[name] for name in BODY.keypoints], float)
 
 
 def wave(seconds: float, rate: float = 30.0, pace: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

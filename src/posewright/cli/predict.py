@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from posewright.cli.running import Running
+from posewright.cli.running import Running, ends_like_ctrl_c
 from posewright.errors import PosewrightError
 
 if TYPE_CHECKING:
@@ -152,7 +149,7 @@ class Command:
             sources = [Source(self.boxes.stem, "folder", root, labelled.pictures())]  # type: ignore[union-attr]
         sources = self._checked(sources)
         plan = self._plan(model, given, labelled, self._opened())
-        with _ends_like_ctrl_c(), progress(sources) as advance, self._page(model, sources) as page:
+        with ends_like_ctrl_c(), progress(sources) as advance, self._page(model, sources) as page:
             report = Report(self.skip_bad, skipped, advance)
             predicting = Predicting(self, model, plan, report, labelled, page)
             for source in sources:
@@ -295,23 +292,6 @@ class Command:
 
         controls = Controls(self.view, not self.no_overlay, lambda view: check_view(view, model, self.model))
         return LivePage.opened(controls, f"{self.model} on {', '.join(s.name for s in sources)}", self.port)
-
-
-@contextmanager
-def _ends_like_ctrl_c() -> Iterator[None]:
-    """Being told to stop, or the terminal being closed, ends a recording as Ctrl-C does."""
-
-    def end(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    here = threading.current_thread() is threading.main_thread()
-    ends = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])] if here else []
-    before = {number: signal.signal(number, end) for number in ends}
-    try:
-        yield
-    finally:
-        for number, was in before.items():
-            signal.signal(number, was)
 
 
 def _parse_box(text: str) -> list[float]:

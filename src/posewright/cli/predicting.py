@@ -92,7 +92,7 @@ class Predicting:
         Raises:
             PosewrightError: where it cannot be read, or what is found cannot be written.
         """
-        times, intake, stem = Times(), Intake(tell=_tell), self._stem(source)
+        times, intake, stem = Times(), Intake(tell=tell), self._stem(source)
         drawing = Drawing(
             self.model,
             self.options.threshold,
@@ -132,7 +132,7 @@ class Predicting:
         except KeyboardInterrupt:
             kept = self._kept(stem, recording)
             if kept:
-                _tell(f"interrupted; what was found until then is in {', '.join(kept)}")
+                tell(f"interrupted; what was found until then is in {', '.join(kept)}")
             raise
         except NotWritten as error:
             kept = self._kept(stem, recording)
@@ -270,5 +270,5 @@ def progress(sources: list[Source]) -> AbstractContextManager[Callable[[int], No
     return progress_bar("predict", sum(counts) if all(counts) else None)
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
     print(f"posewright: {line}", file=sys.stderr, flush=True)

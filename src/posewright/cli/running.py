@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,3 +63,20 @@ class Running:
     def given(self) -> bool:
         """Whether anything was asked for."""
         return self != Running()
+
+
+@contextmanager
+def ends_like_ctrl_c() -> Iterator[None]:
+    """Being told to stop, or the terminal being closed, ends a recording as Ctrl-C does."""
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    here = threading.current_thread() is threading.main_thread()
+    ends = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])] if here else []
+    before = {number: signal.signal(number, end) for number in ends}
+    try:
+        yield
+    finally:
+        for number, was in before.items():
+            signal.signal(number, was)

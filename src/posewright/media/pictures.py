@@ -108,14 +108,20 @@ def write_picture(path: str | Path, rgb: Picture, quality: int = 92) -> Path:
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise PosewrightError(f"'{path.suffix}' is no picture format", file=path, fix="End the name with .jpg or .png")
+    encoded = encode_picture(rgb, ending, quality)
+    if encoded is None:
+        raise PosewrightError(f"a picture of shape {rgb.shape} cannot be written as {ending}", file=path)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(encoded)
+    return path
+
+
+def encode_picture(rgb: Picture, ending: str = ".jpg", quality: int = 88) -> bytes | None:
+    """What a file of that ending would hold, see :func:`write_picture`; None where such a picture cannot be in one."""
     bgr = rgb if rgb.ndim == 2 else cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     options = {".webp": cv2.IMWRITE_WEBP_QUALITY, ".jpg": cv2.IMWRITE_JPEG_QUALITY, ".jpeg": cv2.IMWRITE_JPEG_QUALITY}
     done, encoded = cv2.imencode(ending, bgr, [options[ending], quality] if ending in options else [])
-    if not done:
-        raise PosewrightError(f"a picture of shape {rgb.shape} cannot be written as {ending}", file=path)
-    with whole_file(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
-    return path
+    return encoded.tobytes() if done else None
 
 
 # -- what a file is, and whether it is whole ---------------------------------------------------------------------------

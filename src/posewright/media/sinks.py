@@ -83,10 +83,17 @@ class _Records:
 
 
 @contextmanager
+def lines(path: Path, keep: Keep | None = None) -> Iterator[Callable[[str], None]]:
+    """A file of lines, of which there are only whole ones at any time."""
+    with _place(path, keep) as temporary, _Records(temporary) as records:
+        yield lambda line: records.add(f"{line}\n".encode())
+
+
+@contextmanager
 def json_lines(path: Path, keep: Keep | None = None) -> Iterator[Write]:
     """One JSON record a line and frame, as :meth:`Poses.to_record` has it."""
-    with _place(path, keep) as temporary, _Records(temporary) as records:
-        yield lambda _frame, poses: records.add(f"{poses.to_json()}\n".encode())
+    with lines(path, keep) as add:
+        yield lambda _frame, poses: add(poses.to_json())
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from posewright.media.drawing import DARK, PAPER, draw_keypoints, put_text
+from posewright.media.pictures import decode_picture, encode_picture
 from posewright.metrics.coaching import Moment
 from posewright.tracking.motion import Motion
 
@@ -49,17 +50,43 @@ def advice_rows(moments: Sequence[Moment]) -> list[dict[str, Any]]:
     ]
 
 
+class Reel:
+    """The pictures of a motion in order, read as they are asked for: it never goes back, but stays where it was."""
+
+    def __init__(self, frames: Iterator[Picture]) -> None:
+        self._frames, self._at = frames, -1
+        self._picture: Picture | None = None
+
+    def at(self, index: int) -> tuple[int, Picture]:
+        """The picture of that number, or the latest one read where that is further on; and its number."""
+        while self._at < index:
+            self._picture, self._at = next(self._frames), self._at + 1
+        assert self._picture is not None
+        return self._at, self._picture
+
+
+class Album:
+    """The pictures of a motion, any of them at any time: kept as small JPEGs, some 30 kB each."""
+
+    def __init__(self, frames: Iterable[Picture]) -> None:
+        self._kept = [encode_picture(_scaled(picture)) or b"" for picture in frames]
+
+    def at(self, index: int) -> tuple[int, Picture]:
+        """The picture of that number, ``HEIGHT`` pixels high; and the number."""
+        index = min(index, len(self._kept) - 1)
+        return index, decode_picture(self._kept[index])
+
+
 class Canvas:
     """The frames of a motion, scaled to one height: its video's, or its poses alone on a plain ground.
 
     Args:
         motion: to show.
-        frames: its pictures in order, for one that has them.
+        pictures: its pictures, for one that has them.
     """
 
-    def __init__(self, motion: Motion, frames: Iterator[Picture] | None) -> None:
-        self.motion, self._frames, self._at = motion, frames, -1
-        self._picture: Picture | None = None
+    def __init__(self, motion: Motion, pictures: Reel | Album | None) -> None:
+        self.motion, self._pictures = motion, pictures
         known = motion.xy[np.isfinite(motion.xy).all(2)]
         low, high = known.min(0), known.max(0)
         self._low = (low + high) / 2 - (high - low) * MARGIN / 2
@@ -67,33 +94,35 @@ class Canvas:
         self._width = max(int(float((high - low)[0]) * MARGIN * self._factor), HEIGHT // 3)
 
     def at(self, index: int) -> Picture:
-        """The motion's frame of that number with its pose; one with pictures never goes back, but stays where it was."""
-        import cv2
-
-        if self._frames is not None:
-            index = max(index, self._at)
-        pose = self.motion.xy[index]
-        if self._frames is None:
+        """The motion's frame of that number with its pose."""
+        if self._pictures is None:
             picture = np.full((HEIGHT, self._width, 3), DARK, np.uint8)
-            pose = (pose - self._low) * self._factor
+            pose = (self.motion.xy[index] - self._low) * self._factor
         else:
-            while self._at < index:
-                self._picture, self._at = next(self._frames), self._at + 1
-            assert self._picture is not None
-            factor = HEIGHT / self._picture.shape[0]
-            size = (max(1, round(self._picture.shape[1] * factor)), HEIGHT)
-            picture = np.ascontiguousarray(cv2.resize(self._picture, size, interpolation=cv2.INTER_AREA))
-            pose = pose * factor
+            index, picture = self._pictures.at(index)
+            picture = _scaled(picture)
+            pose = self.motion.xy[index] * (HEIGHT / self.motion.size[1])
         return draw_keypoints(picture, np.nan_to_num(pose), np.isfinite(pose).all(1), self.motion.skeleton)
 
+    def of(self, moment: Moment) -> Picture:
+        """The frame of the reference that a moment is compared with."""
+        there = moment.reference >= 0
+        return self.at(int(np.abs(self.motion.times - moment.reference_time).argmin()) if there else 0)
 
-def side_by_side(moment: Moment, reference: Canvas, source: Canvas, index: int) -> Picture:
+
+def side_by_side(moment: Moment, reference: Picture, source: Picture) -> Picture:
     """One frame: the reference's moment, the source's frame, and below what to change."""
-    there = moment.reference >= 0
-    shown = int(np.abs(reference.motion.times - moment.reference_time).argmin()) if there else 0
-    pictures = np.hstack([reference.at(shown), source.at(index)])
+    pictures = np.hstack([reference, _scaled(source)])
     below = np.full((STRIP * LINES, pictures.shape[1], 3), DARK, np.uint8)
-    likeness = f"OKS {moment.oks:.2f}" if there else "no pose"
+    likeness = f"OKS {moment.oks:.2f}" if moment.reference >= 0 else "no pose"
     for row, words in enumerate([likeness, *moment.feedback[: LINES - 1]]):
         put_text(below, words, (10, STRIP * row + 21), 0.6, PAPER)
     return np.vstack([pictures, below])
+
+
+def _scaled(picture: Picture) -> Picture:
+    """A copy of that height."""
+    import cv2
+
+    size = (max(1, round(picture.shape[1] * HEIGHT / picture.shape[0])), HEIGHT)
+    return np.ascontiguousarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))

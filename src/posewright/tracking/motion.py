@@ -88,7 +88,7 @@ def read_motion(
     ascending = np.array(times, float)
     if (np.diff(ascending) < 0).any():
         raise PosewrightError("has times that go back", file=path, fix="Give the records of one video")
-    xy = np.stack([_one(poses, track, least_score) for poses in frames])
+    xy = np.stack([one_pose(poses, least_score, track) for poses in frames])
     motion = Motion(path, skeleton, ascending, xy, (frames[0].width, frames[0].height), is_video(path))
     if not motion.seen:
         of = "" if track is None else f" of object {track}"
@@ -107,8 +107,8 @@ def _followed(path: Path, model: Predictor, filter_name: str, progress: Callable
     return found
 
 
-def _one(poses: Poses, track: int | None, least_score: float) -> Array:
-    """``[K, 2]``, NaN for what is not known."""
+def one_pose(poses: Poses, least_score: float, track: int | None = None) -> Array:
+    """``[K, 2]`` of a frame's first object, or of the one that is called so; NaN for keypoints below that score."""
     here = range(len(poses))
     if track is not None:
         here = [i for i in here if poses.track_id is not None and poses.track_id[i] == track]  # type: ignore[assignment]
