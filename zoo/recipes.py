@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import tyro
 
 from posewright.annotations import Annotations, ReadOptions, read_annotations
 from posewright.annotations.duplicates import without_duplicates_of
+from posewright.annotations.merge import merge
 from posewright.files import write_text
 from posewright.metrics import evaluate, run_model
 from posewright.models.checkpoint import load_checkpoint, save_checkpoint
@@ -108,6 +110,22 @@ def hands(folder: Path) -> Annotations:
     return read_annotations(folder)
 
 
+def both_hands(folder: Path) -> Annotations:
+    """Real hands beside generated ones; the last fifth of the real frames is held out, and the ten before it are left out, since
+    neighbouring frames look alike.
+    """
+    real, made = read_annotations(folder), hands(RUNS / "hands")
+    order = sorted(range(len(real.images)), key=lambda i: real.images[i].path)
+    first = len(order) - len(order) // 5
+    part = {i: "train" if rank < first - 10 else "val" if rank >= first else None for rank, i in enumerate(order)}
+    real = replace(real, images=[replace(im, split=part[i]) for i, im in enumerate(real.images)])
+    real = real.subset([i for i in range(len(real.images)) if part[i]])
+    # A few hundred frames among thousands: each is seen as often as eight generated ones.
+    real = replace(real, weight=np.full(len(real), 8.0))
+    made = replace(made, images=[replace(im, split="train") for im in made.images])
+    return with_backgrounds(merge([made, real], ["made", "real"]).annotations, RUNS / "backgrounds")
+
+
 RECIPES = {
     "body": Recipe(
         lspet,
@@ -167,6 +185,18 @@ RECIPES = {
         "synthetic hands (posewright synthesize)",
         free=True,
     ),
+    "hand-small": Recipe(
+        both_hands,
+        TrainConfig(
+            model="hourglass_s1_tiny",
+            init="hand",
+            input_size="192",
+            epochs=8,
+            augment=AugmentConfig(rotation=60, negative=0.08),
+        ),
+        f"{RESEARCH} Real hands of Ge et al., CVPR 2019: non-commercial research.",
+        "real hands (Ge et al., CVPR 2019) and synthetic ones (posewright synthesize)",
+    ),
 }
 
 
@@ -179,7 +209,7 @@ class Args:
       python zoo/recipes.py hand --data /tmp/hands --epochs 40
     """
 
-    name: tyro.conf.Positional[Literal["body", "face", "face-small", "hand"]]
+    name: tyro.conf.Positional[Literal["body", "face", "face-small", "hand", "hand-small"]]
     """Which model."""
     data: Path
     """Folder of its data (for hand: where to generate it)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,3 +163,20 @@ def split_in_time(annotations: Annotations, shares: Sequence[float]) -> Annotati
     """
     part = stretches(annotations.images, shares).tolist()
     return replace(annotations, images=[replace(im, split=NAMES[p]) for im, p in zip(annotations.images, part)])
+
+
+def one_split(annotations: Annotations, split: str, file: str | Path | None = None) -> Annotations:
+    """One split of a set.
+
+    Args:
+        file: where the set came from, for the message; its own source unless given.
+
+    Raises:
+        PosewrightError: where it has no such split, saying which it has.
+    """
+    if split not in annotations.splits:
+        there = f"its splits are {', '.join(sorted(annotations.splits))}" if annotations.splits else "it has no splits"
+        raise PosewrightError(
+            f"has no split '{split}'; {there}", file=file or annotations.source or None, fix="Take --split all"
+        )
+    return annotations.of_split(split)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from posewright.errors import PosewrightError
-
 if TYPE_CHECKING:
     from posewright.annotations import Annotations, ReadOptions
 
@@ -53,12 +51,9 @@ class Reading:
 
 def part_of(annotations: Annotations, split: str, data: str | Path) -> Annotations:
     """One split of the labels at ``data``, or "all"; with an error that says which there are."""
-    if split == "all":
-        return annotations
-    if split not in annotations.splits:
-        there = f"its splits are {', '.join(sorted(annotations.splits))}" if annotations.splits else "it has none"
-        raise PosewrightError(f"has no split '{split}'; {there}", file=data, fix="Take --split all")
-    return annotations.of_split(split)
+    from posewright.annotations.splits import one_split
+
+    return annotations if split == "all" else one_split(annotations, split, data)
 
 
 def data_words(data: object, given: dict[str, Any]) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from posewright.annotations.splits import one_split
 from posewright.annotations.tables import Annotations
-from posewright.errors import PosewrightError
 from posewright.training.config import TrainConfig
 
 
@@ -34,10 +34,7 @@ def choose_split(
     if wanted == "all" or (wanted is None and "val" not in own):
         return truth, "all pictures" if not own else f"all splits ({', '.join(sorted(own))})"
     part = wanted or "val"
-    if part not in own:
-        there = f"its splits are {', '.join(sorted(own))}" if own else "it has no splits"
-        raise PosewrightError(f"has no split '{part}'; {there}", file=truth.source or None, fix="Use --split all")
-    return truth.of_split(part), f"the {part} split"
+    return one_split(truth, part), f"the {part} split"
 
 
 def held_out(model: str, data: Path) -> Callable[[Annotations], Annotations] | None:
