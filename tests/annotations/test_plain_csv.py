@@ -76,6 +76,11 @@ def test_as_a_spreadsheet_writes_it(tmp_path, separator, encoding, end):
     assert [im.path for im in a.images] == ["ü a.png", "b.png"]
 
 
+def test_a_folder_of_pictures_that_no_disk_can_hold_is_passed_over(tmp_path):
+    text = f"path,nose_x,nose_y,pictures\na.png,10,20,{'deep' * 80}\n"
+    assert read_annotations(table(tmp_path / "labels.csv", text)).keypoints.tolist() == [[[10, 20, 2]]]
+
+
 def test_long(tmp_path):
     text = """filename,object,keypoint,x,y,v,set,box_x0,box_y0,box_x1,box_y1
 a.png,1,nose,10,20,2,train,1,2,30,40

@@ -71,7 +71,8 @@ def find_root(
     sample = paths[:: max(1, len(paths) // 32)][:32]
     best, most = None, 0
     for folder in dict.fromkeys(candidates):
-        hits = sum(map(there or _is_there, (folder / path for path in sample))) if folder.is_dir() else 0
+        usable = storable(str(folder)) and folder.is_dir()
+        hits = sum(map(there or _is_there, (folder / path for path in sample))) if usable else 0
         if hits > most:
             best, most = folder, hits
             if hits == len(sample):
@@ -95,7 +96,7 @@ def choose_root(paths: Sequence[str], told: Path | None, candidates: Sequence[Pa
     """
     if told is None:
         root = find_root(paths, candidates)
-        return (root, True) if root else (candidates[0], False)
+        return (root, True) if root else (next(c for c in candidates if storable(str(c))), False)
     if not told.is_dir():
         raise PosewrightError("is no folder", file=told, fix="Give the folder of the pictures with --images")
     if paths and find_root(paths, [told]) is None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from posewright.annotations.foreign_paths import local_paths
 from posewright.annotations.json_file import head
-from posewright.annotations.pictures import relative_path, split_of
+from posewright.annotations.pictures import relative_path, split_of, storable
 from posewright.annotations.registry import ReadOptions
 from posewright.annotations.tree import walk
 from posewright.errors import PosewrightError
@@ -56,7 +56,7 @@ def entries_of_yaml(about: dict[str, Any], yaml: Path, options: ReadOptions) -> 
     """The root, and every picture that the YAML file's subsets name."""
     roots = [yaml.parent]
     said = about.get("path")
-    if isinstance(said, str) and said and "\0" not in said and len(said) < 1000:
+    if isinstance(said, str) and said and "\0" not in said and storable(said):
         folder = Path(os.path.normpath(yaml.parent / said))
         roots = [folder, yaml.parent] if folder.is_dir() else roots
     entries: dict[str, Entry] = {}
