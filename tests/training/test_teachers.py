@@ -249,7 +249,7 @@ def test_onnx_files_that_cannot_teach(tmp_path):
         ({"weight": 0.0}, "distill.weight must be above 0"),
         ({"views": -1}, "distill.views"),
         ({"target": "heatmap"}, "unknown distill.target 'heatmap'. Did you mean 'heatmaps'"),
-        ({"target": "features", "cache": "c"}, "too large to be cached"),
+        ({"target": "features", "cache": "c"}, "too large to be kept"),
     ],
 )
 def test_settings_are_checked(change, message):
