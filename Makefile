@@ -17,7 +17,7 @@ test: lint types
 
 # The converter to LiteRT brings packages that clash with the others' pins: an environment of its own.
 test-litert: .venv-litert/ready
-	.venv-litert/bin/pytest tests/export/test_formats.py tests/export/test_presets.py -k litert -rs
+	.venv-litert/bin/pytest tests/export/test_formats.py tests/export/test_presets.py tests/export/test_sensitive.py -k litert -rs
 
 .venv-litert/ready: pyproject.toml constraints.txt requirements-litert.txt
 	$(PYTHON) -m venv .venv-litert
