@@ -11,6 +11,7 @@ followed by a ReLU.
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -102,13 +103,15 @@ def centre_map(height: int, width: int, stride: int, sigma: float) -> Tensor:
         ``[height / stride, width / stride]``, float32.
     """
 
-    def along(size: int) -> Tensor:
-        gaussian = torch.exp(-((torch.arange(size, dtype=torch.float64) - size / 2) ** 2) / (2 * sigma**2))
-        cells = [gaussian[i : i + stride + 1].mean() for i in range(0, size, stride)]
-        return torch.stack(cells)
+    def along(size: int) -> list[float]:
+        gaussian = [math.exp(-((i - size / 2) ** 2) / (2 * sigma**2)) for i in range(size)]
+        windows = (gaussian[i : i + stride + 1] for i in range(0, size, stride))
+        return [sum(window) / len(window) for window in windows]
 
-    # Mean and gaussian are both products of one along x and one along y.
-    return torch.outer(along(height), along(width)).float()
+    # Mean and gaussian are both products of one along x and one along y. In plain numbers, so that an exported net holds
+    # the map and not how it was made: some formats have no power of doubles.
+    rows, columns = along(height), along(width)
+    return torch.tensor([[row * column for column in columns] for row in rows])
 
 
 class PoseMachine(HeatmapNet):
