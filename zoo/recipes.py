@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -36,10 +36,6 @@ PACKAGE = HERE.parent / "src" / "posewright" / "weights"
 """For weights that are free like the code."""
 RUNS = HERE.parent / "runs" / "zoo"
 RESEARCH = "Trained on pictures that may be used for research only; these weights inherit that restriction."
-
-
-LSPET_TERMS = f"{RESEARCH} Leeds Sports Pose Extended: no licence stated; cite Johnson and Everingham, CVPR 2011."
-W300_TERMS = f"{RESEARCH} 300-W: research only; cite Sagonas et al., ICCV Workshops 2013."
 
 
 @dataclass(frozen=True)
@@ -130,90 +126,68 @@ def both_hands(folder: Path) -> Annotations:
     return with_backgrounds(merge([made, real], ["made", "real"]).annotations, RUNS / "backgrounds")
 
 
+BODY = Recipe(
+    lspet,
+    TrainConfig(
+        model="hourglass_s1_tiny",
+        input_size="128",
+        margin=1.1,
+        epochs=50,
+        lr=2e-3,
+        augment=AugmentConfig(negative=0.08),
+    ),
+    f"{RESEARCH} Leeds Sports Pose Extended: no licence stated; cite Johnson and Everingham, CVPR 2011.",
+    "Leeds Sports Pose Extended",
+)
+FACE = Recipe(
+    faces,
+    TrainConfig(
+        model="hourglass_s1_tiny",
+        input_size="128",
+        epochs=90,
+        batch_size=16,
+        lr=3e-3,
+        loss="adaptive_wing",
+        sigma=1.0,
+        augment=AugmentConfig(rotation=25, scale=0.15, cutout=0.1),
+    ),
+    f"{RESEARCH} 300-W: research only; cite Sagonas et al., ICCV Workshops 2013.",
+    "300-W training faces (LFPW, Helen, AFW)",
+)
+HAND = Recipe(
+    hands,
+    TrainConfig(
+        model="hourglass_s1_tiny",
+        input_size="128",
+        epochs=10,
+        lr=3e-3,
+        ema=0.99,
+        augment=AugmentConfig(rotation=30),
+    ),
+    "Trained on generated pictures only; Apache-2.0 like the code.",
+    "synthetic hands (posewright synthesize)",
+    free=True,
+)
+
+
+def larger(recipe: Recipe, name: str, **changes: Any) -> Recipe:
+    """The same net at 192 pixels, begun with the weights of a shipped one."""
+    return replace(recipe, config=replace(recipe.config, init=name, input_size="192", **changes))
+
+
 RECIPES = {
-    "body": Recipe(
-        lspet,
-        TrainConfig(
-            model="hourglass_s1_tiny",
-            input_size="128",
-            margin=1.1,
-            epochs=50,
-            lr=2e-3,
-            augment=AugmentConfig(negative=0.08),
-        ),
-        LSPET_TERMS,
-        "Leeds Sports Pose Extended",
-    ),
-    "body-small": Recipe(
-        lspet,
-        TrainConfig(
-            model="hourglass_s1_tiny",
-            init="body",
-            input_size="192",
-            margin=1.1,
-            epochs=20,
-            # People whose legs are out of the picture are what a camera on a desk sees, and not what this set shows.
-            augment=AugmentConfig(negative=0.08, half_body=0.2),
-        ),
-        LSPET_TERMS,
-        "Leeds Sports Pose Extended",
-    ),
-    "face": Recipe(
-        faces,
-        TrainConfig(
-            model="hourglass_s1_tiny",
-            input_size="128",
-            epochs=90,
-            batch_size=16,
-            lr=3e-3,
-            loss="adaptive_wing",
-            sigma=1.0,
-            augment=AugmentConfig(rotation=25, scale=0.15, cutout=0.1),
-        ),
-        W300_TERMS,
-        "300-W training faces (LFPW, Helen, AFW)",
-    ),
-    "face-small": Recipe(
-        faces,
-        TrainConfig(
-            model="hourglass_s1_tiny",
-            init="face",
-            input_size="192",
-            epochs=24,
-            batch_size=16,
-            lr=1.5e-3,
-            loss="adaptive_wing",
-            sigma=1.0,
-            augment=AugmentConfig(rotation=25, scale=0.15, cutout=0.1),
-        ),
-        W300_TERMS,
-        "300-W training faces (LFPW, Helen, AFW)",
-    ),
-    "hand": Recipe(
-        hands,
-        TrainConfig(
-            model="hourglass_s1_tiny",
-            input_size="128",
-            epochs=10,
-            lr=3e-3,
-            ema=0.99,
-            augment=AugmentConfig(rotation=30),
-        ),
-        "Trained on generated pictures only; Apache-2.0 like the code.",
-        "synthetic hands (posewright synthesize)",
-        free=True,
-    ),
-    "hand-small": Recipe(
-        both_hands,
-        TrainConfig(
-            model="hourglass_s1_tiny",
-            init="hand",
-            input_size="192",
-            epochs=8,
-            augment=AugmentConfig(rotation=60, negative=0.08),
-        ),
-        f"{RESEARCH} Real hands of Ge et al., CVPR 2019: non-commercial research.",
-        "real hands (Ge et al., CVPR 2019) and synthetic ones (posewright synthesize)",
+    "body": BODY,
+    # People whose legs are out of the picture are what a camera on a desk sees, and not what this set shows.
+    "body-small": larger(BODY, "body", epochs=20, augment=AugmentConfig(negative=0.08, half_body=0.2)),
+    "face": FACE,
+    "face-small": larger(FACE, "face", epochs=24, lr=1.5e-3),
+    "hand": HAND,
+    "hand-small": replace(
+        larger(HAND, "hand", epochs=8, lr=0.0, ema=0.995, augment=AugmentConfig(rotation=60, negative=0.08)),
+        read=both_hands,
+        terms=f"{RESEARCH} Real hands of Ge et al., CVPR 2019: non-commercial research.",
+        data="real hands (Ge et al., CVPR 2019) and synthetic ones (posewright synthesize)",
+        free=False,
     ),
 }
 

@@ -95,12 +95,12 @@ def _size(poses: Poses) -> tuple[int, int]:
 
 def as_html(poses: Poses) -> str:
     """The figure that a notebook shows."""
-    import cv2
+    from posewright.media.pictures import encode_picture
 
     picture = draw(poses, longest=LONGEST)
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    data = encode_picture(picture) or b""
     text = html.escape(repr(poses))
-    source = f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+    source = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
     image = f'<img src="{source}" alt="{text}" width="{picture.shape[1]}" style="max-width:100%">'
     return f'<figure style="margin:0">{image}<figcaption>{text}</figcaption>{_table(poses)}</figure>'
 

@@ -98,8 +98,9 @@ Columns = list[tuple[str, str, str, str]]
 
 
 def _csv(path: Path, bad: Bad) -> tuple[Columns, list[str], NDArray[np.float64]]:
-    text = read_text(path).lstrip()
-    separator = text[6:7] if text[:7].encode() in _FIRST else ","
+    text = read_text(path)
+    begins = text.lstrip()[:7]
+    separator = begins[6] if begins.encode() in _FIRST else ","
     try:
         lines = [(n, row) for n, row in enumerate(csv.reader(io.StringIO(text), delimiter=separator), 1) if any(row)]
     except csv.Error as error:

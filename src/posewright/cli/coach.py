@@ -91,14 +91,10 @@ class Command:
         return 0
 
     def _live(self, source: Source, coach: Coach, reference: Motion, model: Predictor) -> int:
-        from posewright.cli.coaching import Live
+        from posewright.cli.coaching import coach_live
 
-        live = Live(
-            self._model_name(), self.filter, self.min_score, self.output, not self.no_video, self.page, self.port,
-            self.seconds,
-        )  # fmt: skip
         with ends_like_ctrl_c():
-            session = live.run(source, model, coach, reference)
+            session = coach_live(self, source, model, coach, reference)
         moments = coach.review()
         self._plot(moments)
         self._show(moments, [reference], self.output / "poses.jsonl")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posewright.cli.predicting import tell
@@ -24,88 +22,66 @@ from posewright.reports.coaching import Album, Canvas
 from posewright.tracking.motion import Motion
 
 if TYPE_CHECKING:
+    from posewright.cli.coach import Command
     from posewright.media.sources import Source
     from posewright.metrics.coaching import Coach
     from posewright.runtime import Predictor
 
 
-@dataclass(frozen=True)
-class Live:
-    """How a source is coached while it runs.
+def coach_live(options: Command, source: Source, model: Predictor, coach: Coach, reference: Motion) -> Session:
+    """Coach a source until it ends, or somebody ends it.
 
-    Attributes:
-        model: as the person named it.
-        filter: of the keypoints.
-        min_score: keypoints with a lower score are taken for missing.
-        output: folder to write to.
-        video: record both motions side by side.
-        page: show them on a page.
-        port: of the page; 0 for a free one.
-        seconds: end there.
+    Raises:
+        PosewrightError: where the source cannot be read, or the output cannot be written.
     """
+    video = not options.no_video
+    watched, times = Watched(model), Times()
+    coached = Coached(coach, _canvas(reference), Drawing(watched), options.min_score)
 
-    model: str
-    filter: str
-    min_score: float
-    output: Path
-    video: bool
-    page: bool
-    port: int = 0
-    seconds: float | None = None
+    def bad(error: PosewrightError) -> None:
+        raise error
 
-    def run(self, source: Source, model: Predictor, coach: Coach, reference: Motion) -> Session:
-        """Until the source ends, or somebody ends it.
+    def keep(error: BaseException) -> bool:
+        return not isinstance(error, NothingRead)
 
-        Raises:
-            PosewrightError: where the source cannot be read, or the output cannot be written.
-        """
-        watched, times = Watched(model), Times()
-        coached = Coached(coach, _canvas(reference), Drawing(watched), self.min_score)
+    controls = Controls("overlay", video, lambda view: check_view(view, model, str(options.model)))
+    page = nullcontext(None)
+    if options.page:
+        from posewright.web.live import LivePage
 
-        def bad(error: PosewrightError) -> None:
-            raise error
-
-        def keep(error: BaseException) -> bool:
-            return not isinstance(error, NothingRead)
-
-        controls = Controls("overlay", self.video, lambda view: check_view(view, model, self.model))
-        page = nullcontext(None)
-        if self.page:
-            from posewright.web.live import LivePage
-
-            page = LivePage.opened(controls, f"{source.name} beside {reference.path.name}", self.port)  # type: ignore[assignment]
-        recorded = Recording(self.output / "coach.mp4", source.rate, keep) if self.video or self.page else None
-        with page as shown:
-            output = Output(
-                [
-                    coached.records(self.output / "coach.jsonl", keep),
-                    sinks.json_lines(self.output / "poses.jsonl", keep),
-                ],
-                coached.draw,
-                times,
-                recording=recorded,
-                controls=controls,
-                screen=None if shown is None else shown.screen,
-                snapshots=self.output / "coach",
-            )
-            plan = Plan(track=TrackConfig(self.filter), seconds=self.seconds)
-            session = Session(
-                source,
-                watched,
-                plan,
-                output,
-                times,
-                bad,
-                intake=Intake(tell=tell),
-                controls=controls,
-                interactive=shown is not None,
-            )
-            if shown is not None:
-                shown.follow(session)
-            session.run()
-        if not times.frames:
-            raise PosewrightError("gave no frame", file=source.path)
-        return session
+        page = LivePage.opened(controls, f"{source.name} beside {reference.path.name}", options.port)  # type: ignore[assignment]
+    recorded = Recording(options.output / "coach.mp4", source.rate, keep) if video or options.page else None
+    with page as shown:
+        output = Output(
+            [
+                coached.records(options.output / "coach.jsonl", keep),
+                sinks.json_lines(options.output / "poses.jsonl", keep),
+            ],
+            coached.draw,
+            times,
+            recording=recorded,
+            controls=controls,
+            screen=None if shown is None else shown.screen,
+            snapshots=options.output / "coach",
+        )
+        plan = Plan(track=TrackConfig(options.filter), seconds=options.seconds)
+        session = Session(
+            source,
+            watched,
+            plan,
+            output,
+            times,
+            bad,
+            intake=Intake(tell=tell),
+            controls=controls,
+            interactive=shown is not None,
+        )
+        if shown is not None:
+            shown.follow(session)
+        session.run()
+    if not times.frames:
+        raise PosewrightError("gave no frame", file=source.path)
+    return session
 
 
 def _canvas(reference: Motion) -> Canvas:

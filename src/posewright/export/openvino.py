@@ -51,8 +51,7 @@ def _quantised(model: Any, job: Job, kept: Collection[str]) -> Any:
     except ModuleNotFoundError:
         what = "--to openvino in int8 needs nncf, which is not installed"
         raise PosewrightError(what, fix="pip install 'posewright[openvino-int8]'") from None
-    if job.calibration is None:
-        raise PosewrightError("int8 has to see training pictures to be written", fix="Give it some: --data LABELS")
+    assert job.calibration is not None
     nncf.set_log_level(logging.ERROR)
     crops = nncf.Dataset([crop[None] for crop in job.calibration], lambda crop: {INPUT: crop})
     with contextlib.redirect_stdout(io.StringIO()):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from time import monotonic
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from posewright.media.pictures import encode_picture
 
 RATE = 30.0
 """Pictures a second that are shown at most."""
@@ -64,8 +65,7 @@ class Screen:
                 return None
             number, picture = self._number, self._picture
         if self._jpeg[0] != number:
-            done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
-            self._jpeg = (number, data.tobytes() if done else b"")
+            self._jpeg = (number, encode_picture(picture, quality=85) or b"")
         return self._jpeg
 
     @property

@@ -198,14 +198,14 @@ def _cell(value: Any) -> str:
 def _content(content: str | Path | NDArray[np.uint8]) -> tuple[str, bytes]:
     """(MIME type, bytes) of what a figure shows."""
     if isinstance(content, np.ndarray):
-        import cv2
-
         if content.dtype != np.uint8 or content.ndim not in (2, 3):
             raise ValueError(f"a figure is uint8 [H, W, 3] or [H, W], not {content.dtype} {content.shape}")
-        done, data = cv2.imencode(".png", content if content.ndim == 2 else cv2.cvtColor(content, cv2.COLOR_RGB2BGR))
-        if not done:
+        from posewright.media.pictures import encode_picture
+
+        data = encode_picture(content, ".png")
+        if data is None:
             raise ValueError(f"a figure of shape {content.shape} cannot be encoded")
-        return "image/png", data.tobytes()
+        return "image/png", data
     path = Path(content)
     kind = TYPES.get(path.suffix.lower())
     if kind is None:

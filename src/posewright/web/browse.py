@@ -163,10 +163,9 @@ class Browser(LocalPage):
         Raises:
             PosewrightError: where it cannot be read.
         """
-        import cv2
-
         from posewright.media.drawing import draw_labels
         from posewright.media.labelled import picture_of
+        from posewright.media.pictures import encode_picture
         from posewright.warp import warp
 
         a = self.annotations
@@ -180,7 +179,7 @@ class Browser(LocalPage):
         keypoints[..., :2] = place.apply(keypoints[..., :2])
         boxes = place.apply(a.boxes[own].reshape(-1, 2, 2)).reshape(-1, 4)
         drawn = draw_labels(warp(source, place, rule), keypoints, boxes, a.skeleton)
-        return cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()
+        return encode_picture(drawn, quality=95) or b""
 
     # -- what is asked for -------------------------------------------------------------------------------------------
 
