@@ -1,6 +1,7 @@
 """How many objects a locator finds, how often it is mistaken, and how long it takes.
 
-    python benchmarks/locator.py hands -o runs/locator                         draws scenes, trains on them, measures
+    python benchmarks/locator.py hands -o runs/locator --init hand --epochs 12 draws scenes, trains on them, measures
+    python benchmarks/locator.py hands -o runs/locator                         the same from random weights
     python benchmarks/locator.py hands -o runs/locator --locator runs/mine     measures one that is there
     python benchmarks/locator.py people --lspet DIR --coco DIR -o runs/people  the same with pasted people
 
@@ -59,6 +60,8 @@ class Args:
     """Folder of the sets, the run and results.json."""
     locator: str | None = None
     """Measure this one (model file, run folder or shipped name) instead of training."""
+    init: str = "none"
+    """What training starts from: a keypoint model whose features the locator reads, such as hand, or a locator."""
     train_pictures: int = 4000
     """Pictures to train on."""
     test_pictures: int = 400
@@ -67,6 +70,8 @@ class Args:
     """What the locator sees."""
     epochs: int = 30
     """Passes over the training pictures."""
+    lr: float = 0.0
+    """Highest learning rate; 0 for the usual one."""
     threads: int = 1
     """Of training and of measuring."""
     seed: int = 1000
@@ -174,6 +179,8 @@ def trained(args: Args, annotations: Annotations, terms: str) -> Path:
         config = LocatorConfig(
             input_size=args.input_size,
             epochs=args.epochs,
+            init=args.init,
+            lr=args.lr,
             batch_size=16,
             threads=args.threads,
             output=str(folder),

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posewright.models.centres import ABSENT, IGNORED, OBJECT, decode_boxes, encode_boxes
+from posewright.geometry import overlaps
+from posewright.models.centres import ABSENT, IGNORED, OBJECT, decode_boxes, encode_boxes, overlap_of, scored
 
 CENTRE, SIDE = 0.05, 0.01
 """Largest round-trip error of a centre in cells, and of a side as a share of it."""
@@ -99,3 +100,39 @@ def test_high_neighbours_have_their_say():
     corner = torch.zeros(1, 5, 8, 8)
     corner[0, :, 0, 7] = torch.tensor([0.9, 1.0, 1.0, 0.0, 0.0])
     assert decode_boxes(corner, 8, 1)[0, 0, :2].tolist() == pytest.approx([59.5 - 4 * np.e, 3.5 - 4 * np.e], abs=1e-3)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(-3, 3), min_size=8, max_size=8))
+def test_overlap_is_that_of_the_boxes(values):
+    found, true = torch.tensor(values).view(2, 1, 4, 1, 1)
+    corners = [
+        np.array([b[2] - np.exp(b[0]) / 2, b[3] - np.exp(b[1]) / 2, b[2] + np.exp(b[0]) / 2, b[3] + np.exp(b[1]) / 2])
+        for b in (np.array(values[:4]), np.array(values[4:]))
+    ]
+    overlap, generalised = overlap_of(found, true)
+    assert float(overlap) == pytest.approx(float(overlaps(*(c[None] for c in corners))[0, 0]), abs=1e-5)
+    assert -1 <= float(generalised) <= float(overlap) + 1e-6
+    same, as_good = overlap_of(found, found)
+    assert float(same) == pytest.approx(1) and float(as_good) == pytest.approx(1)
+
+
+def test_what_lies_further_away_is_worse_and_nothing_overflows():
+    boxes = torch.tensor([[0.0, 0.0, shift, 0.0] for shift in (0.0, 0.5, 2.0, 9.0)]).view(4, 4, 1, 1)
+    overlap, generalised = (v.flatten().tolist() for v in overlap_of(boxes, boxes[:1].expand(4, -1, -1, -1)))
+    assert overlap == pytest.approx([1, 1 / 3, 0, 0]) and generalised == sorted(generalised, reverse=True)
+    wild = torch.tensor([500.0, -500.0, 0.0, 0.0]).view(1, 4, 1, 1).requires_grad_()
+    for value in overlap_of(wild, boxes[:1]):
+        assert torch.isfinite(value).all()
+        (gradient,) = torch.autograd.grad(value.sum(), wild, retain_graph=True)
+        assert torch.isfinite(gradient).all()
+
+
+def test_of_two_peaks_alike_the_one_with_the_better_box_comes_first():
+    logits = torch.zeros(1, 6, 8, 8) - 9
+    logits[0, 0, 2, 2] = logits[0, 0, 5, 5] = 2.0
+    logits[0, 5, 2, 2], logits[0, 5, 5, 5] = -1.0, 1.0
+    found = decode_boxes(scored(logits), 8, 2)[0]
+    assert (found[0, :2] + found[0, 2:4]).tolist() == pytest.approx([2 * (8 * (5 - 9) + 3.5)] * 2, abs=0.01)
+    sigmoid = [1 / (1 + np.exp(-v)) for v in (2.0, 1.0)]
+    assert float(found[0, 4]) == pytest.approx(np.sqrt(np.prod(sigmoid)), rel=1e-5)

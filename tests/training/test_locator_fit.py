@@ -13,10 +13,11 @@ import torch
 
 from helpers.blobs import draw_blobs
 from helpers.discs import draw_discs
+from helpers.untrained import fresh
 from posewright.cli import main
 from posewright.errors import PosewrightError
 from posewright.models.centres import IGNORED
-from posewright.models.checkpoint import load_checkpoint
+from posewright.models.checkpoint import load_checkpoint, save_checkpoint
 from posewright.models.locator_checkpoint import load_locator_checkpoint, save_locator
 from posewright.runtime.locator import load_locator
 from posewright.runtime.modelfile import read_info
@@ -154,6 +155,31 @@ def test_a_run_starts_from_another_locator(finished, blobs, tmp_path, capsys, no
     assert run.checkpoint.training["start"]["data"] == ["blobs"] and "free" in run.checkpoint.terms
 
 
+def test_a_run_reads_the_features_of_a_keypoint_model(blobs, tmp_path, capsys):
+    """Its weights are the trunk's; the run can be resumed, exported, and gone on from."""
+    model = fresh("hourglass_s2_nano", (64, 64))
+    model.terms = "of the model"
+    save_checkpoint(model, tmp_path / "model.safetensors")
+    plain = replace(SMALL, model="locator", net=("channels=16", "depth=1"), input_size="64x128", lr=1e-9, ema=0.0)
+    config = replace(plain, output=str(tmp_path / "run"), init=str(tmp_path / "model.safetensors"), epochs=1)
+    run = fit_locator(config, blobs)
+    assert "starting from the keypoint model" in capsys.readouterr().out
+    given, net = model.net.state_dict(), run.checkpoint.net
+    trunk = net.features.net.state_dict()
+    weights = [name for name in trunk if name.endswith("weight")]
+    assert weights and all(torch.allclose(trunk[name], given[name], atol=1e-6) for name in weights)
+    assert set(given) - set(trunk) == {"heads.1.predict.weight", "heads.1.predict.bias"}
+    assert "of the model" in run.checkpoint.terms
+    assert load_locator(run.folder, threads=1).info.kind == "locator"
+    again = fit_locator(config, blobs, resume=True)
+    assert again.checkpoint.net.config == net.config and "of the model" in again.checkpoint.terms
+    more = replace(SMALL, model="locator", net=(), init=str(tmp_path / "run"), input_size="256", epochs=1)
+    assert fit_locator(replace(more, output=str(tmp_path / "more")), blobs).checkpoint.rule.size == (128, 64)
+    with pytest.raises(PosewrightError, match="is another net than the trunk of this run's"):
+        other = ("trunk=hourglass_s1_nano", "keypoints=4")
+        fit_locator(replace(config, output=str(tmp_path / "other"), net=other), blobs)
+
+
 def test_a_locators_run_is_not_resumed_by_train_nor_the_other_way_round(finished):
     from posewright.training.config import TrainConfig
     from posewright.training.fit import fit
@@ -195,7 +221,13 @@ def test_losses_by_hand():
     assert float(focal_loss(logits, target, counted)) == pytest.approx(expected)
     assert float(focal_loss(logits, target, torch.tensor([[[1.0, 0.0]]]))) == pytest.approx(-0.25 * np.log(0.5))
     maps, true = torch.zeros(1, 4, 1, 1), torch.tensor([0.5, -0.5, 1.0, 0.0]).view(1, 4, 1, 1)
-    assert float(box_loss(maps, true, torch.ones(1, 1, 1))) == pytest.approx(0.5 + 0.5 + 2 * 1.0 / np.exp(0.5))
+    # A square of side 1 at the origin, and one of e^0.5 by e^-0.5 a cell to the right: both have an area of 1.
+    common = (0.5 - (1 - np.exp(0.5) / 2)) * np.exp(-0.5)
+    around = 1 + np.exp(0.5) / 2 + 0.5
+    generalised = common / (2 - common) - (around - (2 - common)) / around
+    assert float(box_loss(maps, true, torch.ones(1, 1, 1))) == pytest.approx(
+        0.5 + 0.5 + 2 * 1.0 / np.exp(0.5) + 2 * (1 - generalised)
+    )
 
 
 def test_a_picture_without_objects_teaches_silence(blobs, tmp_path):
@@ -209,7 +241,7 @@ def test_a_picture_without_objects_teaches_silence(blobs, tmp_path):
     batch = {"image": image, "boxes": torch.zeros(1, 1, 4), "state": torch.zeros(1, 1), "index": torch.zeros(1)}
     with torch.no_grad():
         parts = task.losses(batch)
-    assert float(parts["box"]) == 0 and float(parts["heat"]) > 0
+    assert float(parts["box"]) == float(parts["overlap"]) == 0 and float(parts["heat"]) > 0
     with torch.no_grad():
         net.heat[1].bias -= 3
         assert float(task.losses(batch)["heat"]) < float(parts["heat"])

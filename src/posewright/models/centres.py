@@ -8,6 +8,10 @@ the maps beside it tell at that place how large the box is. Cell ``i`` of a map 
 - ``width``, ``height``: logarithms of the box's sides in cells;
 - ``right``, ``down``: from the cell's centre to the box's, in cells.
 
+A net predicts one more: ``overlap``, how much of its box and the true one will be common to both (intersection over union), so
+that of two objects that are as certain to be there the one with the better box is the one with the better score (Wu, Li and
+Wang, "IoU-aware Single-stage Object Detector", arXiv:1912.05992). The geometric mean of both takes the place of ``heat``.
+
 Sides and centre are learned not in the centre's cell alone but in all around it in which the gaussian is high, as Liu et
 al. do ("Training-Time-Friendly Network", arXiv:1909.00700): a peak that comes out one cell aside still tells the right box.
 """
@@ -19,6 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 MAPS = ("heat", "width", "height", "right", "down")
+LOGITS = (*MAPS, "overlap")
+"""What a net computes: the maps with the heat before its sigmoid, and the overlap before its own."""
 SPREAD = 0.12
 """Standard deviation of the gaussian as a share of the box's side: wider than the 0.09 of arXiv:1909.00700, whose maps are
 finer."""
@@ -26,6 +32,8 @@ LEAST_SPREAD = 0.6
 """The same in cells, at least: around small objects, too, there is a slope to the centre."""
 CORE = 0.5
 """Cells in which an object's gaussian is at least this high learn its box."""
+WIDEST = 8.0
+"""Logarithm of the longest side in cells that an overlap is told for: what a net at its start tells must not overflow."""
 ABSENT, OBJECT, IGNORED = 0, 1, 2
 """What a row of a batch's boxes is: none, an object, or a place of which nothing is known."""
 
@@ -76,6 +84,33 @@ def encode_boxes(
     total = boxes.new_zeros(boxes.shape[:2]).scatter_add_(1, owner.flatten(1), core.flatten(1))
     share = total.gather(1, owner.flatten(1)).unflatten(1, size)
     return heat, counted, box, core / share.clamp(min=1e-6)
+
+
+def scored(logits: Tensor) -> Tensor:
+    """What a net computes, ``[B, 6, h, w]`` in the order of ``LOGITS``, to ``[B, 5, h, w]`` in that of ``MAPS`` with the
+    score for its heat."""
+    score = (logits[:, :1].sigmoid() * logits[:, 5:].sigmoid()).sqrt()
+    return torch.cat([score, logits[:, 1:5]], 1)
+
+
+def overlap_of(found: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """How well the box of each cell agrees with the one it was to tell.
+
+    Args:
+        found, target: ``[B, 4, h, w]``, the box's part of ``MAPS``.
+
+    Returns:
+        Intersection over union ``[B, h, w]``, and the generalised one of Rezatofighi et al. (arXiv:1902.09630), which goes on
+        falling to -1 as boxes that have nothing in common move apart.
+    """
+    half = [box[:, :2].clamp(-WIDEST, WIDEST).exp() / 2 for box in (found, target)]
+    (low, high), (true_low, true_high) = (
+        (box[:, 2:] - sides, box[:, 2:] + sides) for box, sides in zip((found, target), half)
+    )
+    common = (torch.minimum(high, true_high) - torch.maximum(low, true_low)).clamp(min=0).prod(1)
+    both = (high - low).prod(1) + (true_high - true_low).prod(1) - common
+    around = (torch.maximum(high, true_high) - torch.minimum(low, true_low)).prod(1)
+    return common / both, common / both - (around - both) / around
 
 
 def decode_boxes(maps: Tensor, stride: int, most: int) -> Tensor:

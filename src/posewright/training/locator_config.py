@@ -19,7 +19,8 @@ class LocatorConfig(RunConfig):
     model: str = "locator"
     """A preset: locator, locator_small, or locator_fine for small objects."""
     init: str = "none"
-    """Weights to start from: a locator's checkpoint or run folder, or a shipped locator's name; none for random ones."""
+    """Weights to start from: a locator's or keypoint model's checkpoint, run folder or shipped name; none for random ones. A
+    keypoint model's features become the locator's: it finds what the model knows from a fraction of the training."""
     input_size: str = "256"
     """What a whole picture is fitted into: one number, or HEIGHTxWIDTH; multiples of 32."""
     net: tuple[str, ...] = ()
@@ -38,14 +39,16 @@ class LocatorConfig(RunConfig):
     """The score threshold is chosen so that no more false boxes a picture are found on the validation pictures."""
     heat_weight: float = 1.0
     """How much the centres count in the loss."""
-    box_weight: float = 3.0
+    box_weight: float = 1.0
     """How much the boxes around them count in the loss."""
+    overlap_weight: float = 0.5
+    """How much it counts to know how good a box is."""
     augment: SceneAugment = field(default_factory=SceneAugment)
     """Augmentation."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_above_0("heat_weight", "box_weight")
+        self.require_above_0("heat_weight", "box_weight", "overlap_weight")
         self.require_not_below_0("least_side", "false_boxes")
         if self.most < 1:
             raise PosewrightError(f"most must be at least 1, not {self.most}")

@@ -14,10 +14,18 @@ from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
 from posewright.metrics.boxes import Finds
 from posewright.metrics.interval import FEW, caution, wilson
-from posewright.models.checkpoint import data_behind, join_terms, origin_of
-from posewright.models.locator import CentreNet
+from posewright.models.checkpoint import (
+    Checkpoint,
+    checkpoint_kind,
+    data_behind,
+    fill_net,
+    join_terms,
+    load_checkpoint,
+    origin_of,
+)
+from posewright.models.locator import CentreNet, Trunk
 from posewright.models.locator_checkpoint import LocatorCheckpoint, load_locator_checkpoint, save_locator
-from posewright.models.locator_presets import CentreConfig, locator_preset
+from posewright.models.locator_presets import CentreConfig, locator_preset, trunk_text
 from posewright.models.overrides import as_overrides, net_overrides
 from posewright.runtime.names import find_checkpoint
 from posewright.training.accumulation import steps_per_epoch
@@ -150,32 +158,52 @@ def _check_batch(config: LocatorConfig, train: SceneDataset, val: SceneDataset, 
             raise PosewrightError(what, file=dataset.annotations.source or config.data)
 
 
-def _start(config: LocatorConfig) -> LocatorCheckpoint | None:
+Start = LocatorCheckpoint | Checkpoint
+"""A locator to go on from, or the keypoint model whose features one is to read."""
+
+
+def _start(config: LocatorConfig) -> Start | None:
     if config.init == NONE:
         return None
     try:
-        return load_locator_checkpoint(find_checkpoint(config.init))
+        path = find_checkpoint(config.init)
+        return load_locator_checkpoint(path) if checkpoint_kind(path) == "locator" else load_checkpoint(path)
     except PosewrightError as error:
         raise PosewrightError(f"--init: {error.what}", file=error.file, fix=error.fix) from None
 
 
-def _take_over(net: CentreNet, start: LocatorCheckpoint, name: str) -> None:
+def _take_over(net: CentreNet, start: Start, name: str) -> None:
     """Fill a net with a start's weights, all of which have to fit."""
-    if net.config != start.net.config:
-        raise PosewrightError(
-            f"--init: the net of '{name}' has other settings than this run's", fix="Leave --model and --net out"
-        )
-    net.load_state_dict(start.net.state_dict())
-    print(f"starting from {name}")
+    if isinstance(start, LocatorCheckpoint):
+        if net.config != start.net.config:
+            raise PosewrightError(
+                f"--init: the net of '{name}' has other settings than this run's", fix="Leave --model and --net out"
+            )
+        net.load_state_dict(start.net.state_dict())
+        print(f"starting from {name}")
+        return
+    if not isinstance(net.features, Trunk) or net.config.trunk != _trunk(start)[0]:
+        raise PosewrightError(f"--init: '{name}' is another net than the trunk of this run's", fix="Leave --net out")
+    trunk = net.features.net
+    given = {key: value for key, value in start.net.state_dict().items() if key in trunk.state_dict()}
+    fill_net(trunk, given, Path(name))
+    told = "its features are the locator's, and are trained further"
+    print(f"starting from the keypoint model {name}: {told}")
 
 
-def _settled(
-    config: LocatorConfig, annotations: Annotations, start: LocatorCheckpoint | None, ranks: int
-) -> LocatorConfig:
+def _trunk(start: Checkpoint) -> tuple[str, int]:
+    """A locator's settings ``trunk`` and ``keypoints`` for a keypoint model."""
+    return trunk_text(start.net.config), start.net.keypoints
+
+
+def _settled(config: LocatorConfig, annotations: Annotations, start: Start | None, ranks: int) -> LocatorConfig:
     """The settings with nothing left open; says what was chosen."""
     plain, pictures = LocatorConfig(), len(annotations.of_split("train").images)
     chosen = []
-    if start is not None:
+    if isinstance(start, Checkpoint) and not any(text.startswith("trunk=") for text in config.net):
+        trunk, keypoints = _trunk(start)
+        config = replace(config, net=(*config.net, f"trunk={trunk}", f"keypoints={keypoints}"))
+    elif isinstance(start, LocatorCheckpoint):
         width, height = start.rule.size
         if (config.model, config.net) == (plain.model, plain.net):
             settings: Any = start.net.config

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from posewright.annotations import Annotations
 from posewright.metrics.boxes import Finds, judge
-from posewright.models.centres import IGNORED, OBJECT, decode_boxes, encode_boxes
+from posewright.models.centres import IGNORED, OBJECT, decode_boxes, encode_boxes, overlap_of, scored
 from posewright.models.locator import CentreNet
 from posewright.runtime.locator import suppressed
 from posewright.training.locator_config import LocatorConfig
@@ -51,24 +51,29 @@ class LocatorTask(RunTask):
     # -- the step --------------------------------------------------------------------------------------------------
 
     def forward(self, image: Tensor) -> Tensor:
-        """Pictures ``uint8 [B, H, W, 3]`` to maps ``[B, 5, h, w]``, the heat before its sigmoid (float32)."""
+        """Pictures ``uint8 [B, H, W, 3]`` to :data:`posewright.models.centres.LOGITS` ``[B, 6, h, w]`` (float32)."""
         return self.net.logits(image).float()
 
     def losses(self, batch: SceneSample) -> dict[str, Tensor]:
-        """The step's ``loss`` and ``output`` (maps before the sigmoid), and the parts ``heat`` and ``box`` of the loss."""
+        """The step's ``loss`` and ``output`` (what the net computes), and the parts of the loss: ``heat``, ``box`` and
+        ``overlap``."""
         maps = self.forward(batch["image"])
         size = (maps.shape[-2], maps.shape[-1])
         heat, counted, box, core = encode_boxes(batch["boxes"], batch["state"], size, self.net.config.stride)
         objects = (batch["state"] == OBJECT).sum().clamp(min=1)
         of_heat = focal_loss(maps[:, 0], heat, counted) / objects * self.config.heat_weight
-        of_box = box_loss(maps[:, 1:], box, core) / objects * self.config.box_weight
-        return {"loss": of_heat + of_box, "output": maps, "heat": of_heat, "box": of_box}
+        of_box = box_loss(maps[:, 1:5], box, core) / objects * self.config.box_weight
+        overlap, _ = overlap_of(maps[:, 1:5].detach(), box)
+        known = F.binary_cross_entropy_with_logits(maps[:, 5], overlap, reduction="none")
+        of_overlap = (known * core).sum() / objects * self.config.overlap_weight
+        loss = of_heat + of_box + of_overlap
+        return {"loss": loss, "output": maps, "heat": of_heat, "box": of_box, "overlap": of_overlap}
 
     # -- validation ------------------------------------------------------------------------------------------------
 
     def validation_step(self, batch: SceneSample, batch_idx: int) -> None:
         parts = self.losses(batch)
-        maps = torch.cat([parts["output"][:, :1].sigmoid(), parts["output"][:, 1:]], 1)
+        maps = scored(parts["output"])
         index = batch["index"].cpu()
         self._found[index] = decode_boxes(maps, self.net.config.stride, self.config.most).cpu()
         true = torch.cat([batch["boxes"], batch["state"][..., None].float()], -1).cpu()
@@ -112,8 +117,8 @@ def focal_loss(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
 
 
 def box_loss(found: Tensor, target: Tensor, core: Tensor) -> Tensor:
-    """How far off boxes are, summed over the objects: the absolute error of the logarithm of each side, and of the centre
-    as a share of that side, so that boxes of all sizes count alike.
+    """How far off boxes are, summed over the objects: the absolute error of the logarithm of each side and of the centre as a
+    share of that side, so that boxes of all sizes count alike, and twice what the generalised intersection over union lacks.
 
     Args:
         found, target: ``[B, 4, h, w]``, see :data:`posewright.models.centres.MAPS`.
@@ -121,4 +126,5 @@ def box_loss(found: Tensor, target: Tensor, core: Tensor) -> Tensor:
     """
     sides = (found[:, :2] - target[:, :2]).abs()
     centre = (found[:, 2:] - target[:, 2:]).abs() / target[:, :2].exp().clamp(min=1.0)
-    return ((sides + 2 * centre).sum(1) * core).sum()
+    _, generalised = overlap_of(found, target)
+    return (((sides + 2 * centre).sum(1) + 2 * (1 - generalised)) * core).sum()
