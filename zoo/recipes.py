@@ -8,22 +8,25 @@ that was broken off goes on where it was.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import onnx
 import tyro
 
 from posewright.annotations import Annotations, ReadOptions, read_annotations
 from posewright.annotations.duplicates import without_duplicates_of
 from posewright.annotations.merge import merge
+from posewright.export.half import halved
+from posewright.export.onnx import describe
 from posewright.files import write_text
 from posewright.metrics import evaluate, run_model
 from posewright.models.checkpoint import load_checkpoint, save_checkpoint
 from posewright.runtime import load
+from posewright.runtime.modelfile import read_info
 from posewright.skeletons import load_skeleton
 from posewright.training.augment_config import AugmentConfig
 from posewright.training.config import TrainConfig
@@ -247,16 +250,24 @@ def measure(model_file: Path, truth: Annotations) -> dict[str, object]:
 
 
 def ship(name: str, folder: Path, recipe: Recipe, figures: dict[str, object]) -> None:
-    """Put checkpoint (fp16), model file, notice and figures where ``posewright models`` finds them."""
+    """Put checkpoint and model file, their weights stored in half precision, notice and figures where ``posewright models``
+    finds them."""
     target = PACKAGE if recipe.free else WEIGHTS
     target.mkdir(exist_ok=True)
     checkpoint = load_checkpoint(folder / "model.safetensors")
     checkpoint.training["config"] |= {"output": "", "data": ""}
     save_checkpoint(checkpoint, target / f"{name}.safetensors", half=True)
-    shutil.copyfile(folder / MODEL, target / f"{name}.onnx")
+    ship_file(folder / MODEL, target / f"{name}.onnx")
     write_text(target / f"{name}.json", json.dumps(figures, indent=1) + "\n")
     write_text(target / f"{name}.NOTICE.txt", f"{name}: trained on {recipe.data}.\n{recipe.terms}\n")
     print(f"{target / name}: .onnx, .safetensors, .json, .NOTICE.txt")
+
+
+def ship_file(model_file: Path, target: Path) -> None:
+    """Copy a model file with its weights stored in half precision: half the size, computed in float32 as before."""
+    file = halved(onnx.load(model_file))
+    describe(file, replace(read_info(model_file), precision="fp16"))
+    target.write_bytes(file.SerializeToString())
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from posewright.skeleton import Skeleton
 def fresh(
     name: str = "hourglass_s2_nano", size: tuple[int, int] = (96, 64), skeleton: Skeleton = DISCS, **settings
 ) -> Checkpoint:
-    """An untrained checkpoint whose maps have peaks: its last layers are scaled until cells differ by about one."""
+    """An untrained checkpoint whose maps have peaks: its last layers are scaled until cells differ by about one, and
+    shifted until what is highest has a score that counts."""
     torch.manual_seed(1)
     net = build_net(preset(name, **settings), len(skeleton))
     with torch.no_grad():
@@ -24,5 +25,10 @@ def fresh(
         net.eval()
         crops = torch.from_numpy(smooth_crops(size[1], size[0]))
         for stage, predict in enumerate(net.predictors()):
-            predict.weight.div_(net.logits(crops)[:, stage, : net.keypoints].std())
+            # Every map by itself: mean -1, so that most cells are low, and a deviation of 1, so that some are high.
+            assert predict.bias is not None
+            maps, count = net.logits(crops)[:, stage, : net.keypoints], net.keypoints
+            spread = maps.std((0, 2, 3)).clamp(min=1e-3)
+            predict.weight[:count] /= spread[:, None, None, None]
+            predict.bias[:count] = (predict.bias[:count] - maps.mean((0, 2, 3))) / spread - 1
     return Checkpoint(net, skeleton, CropRule(size), name, (5.0, -2.0))
