@@ -33,6 +33,7 @@ from rich.table import Table
 from posewright.annotations import Annotations, Image, get_format, read_annotations
 from posewright.console import progress_bar
 from posewright.files import whole_folder, write_text
+from posewright.machine import cores
 from posewright.media.labelled import picture_of
 from posewright.media.pictures import write_picture
 from posewright.metrics.boxes import Finds, judge
@@ -95,6 +96,7 @@ def hands(args: Args, folder: Path, count: int, seed: int, val_share: float) -> 
                 hands=(1, 5),
                 val_share=val_share,
                 empty_share=0.15,
+                workers=cores(),
                 progress=advance,
             )
     return replace(read_annotations(folder), source="synthetic hands (posewright synthesize --hands 1 5)")

@@ -3,6 +3,12 @@
 Scenes with one to five hands on cluttered pictures are generated, and some without any; a locator that reads the features of
 the shipped ``hand`` learns from them, is measured on scenes of another seed, and is put beside the shipped models. A run that was
 broken off goes on where it was.
+
+On a graphics card that is lent, with the packages that ``zoo/gpu_session.py prepare`` packs:
+
+    PYTHONPATH=src:.pack/site python zoo/locators.py --pictures 30000 --epochs 20 --scenes runs/scenes -o "$OUT/hand-locator" --no-ship
+
+and back here the same with ``-o`` at the folder that came back, without ``--no-ship``: a run that is there is measured and shipped.
 """
 
 from __future__ import annotations

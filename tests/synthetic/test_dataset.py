@@ -65,6 +65,25 @@ def test_interrupted_set_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_pictures_do_not_depend_on_who_draws_them(tmp_path):
+    one, two = (
+        make_hand_set(tmp_path / str(workers), 40, size=(48, 48), hands=(1, 2), workers=workers) for workers in (1, 2)
+    )
+    assert (tmp_path / "1/annotations.json").read_bytes() == (tmp_path / "2/annotations.json").read_bytes()
+    assert np.array_equal(one.keypoints, two.keypoints) and len(two.images) == 40
+    for im in two.images:
+        assert (tmp_path / "1" / im.path).read_bytes() == (tmp_path / "2" / im.path).read_bytes()
+
+
+def test_a_set_that_several_draw_leaves_nothing_either_when_it_is_interrupted(tmp_path):
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_hand_set(tmp_path / "hands", 200, size=(48, 48), workers=2, progress=stop)
+    assert not list(tmp_path.iterdir())
+
+
 def test_nothing_is_replaced_unasked_and_nothing_foreign_ever(tmp_path):
     folder = tmp_path / "hands"
     make_hand_set(folder, 2, size=(64, 64))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from posewright.cli.reading import Reading
 from posewright.cli.running import Running
 from posewright.console import progress_bar
 from posewright.errors import PosewrightError, did_you_mean
+from posewright.machine import cores
 
 if TYPE_CHECKING:
     from posewright.annotations import Annotations
@@ -135,7 +135,7 @@ class Command:
         self._check()
         if self.plot is not None:
             check_ending(self.plot)
-        threads = self.threads or _usable_threads()
+        threads = self.threads or cores()
         contenders = self._open(threads)
         with self._pictures(contenders) as (truth, paths, words):
             figure = None if truth is None else self._figure(truth)
@@ -350,11 +350,6 @@ def _parts(name: str) -> tuple[str, str | None]:
     if Path(spec).exists() or spec in shipped_models():
         raise PosewrightError(f"unknown engine '{engine}'", file=name, fix=did_you_mean(engine, known))
     return name, None
-
-
-def _usable_threads() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _shown(truth: Annotations | None, paths: list[Path]) -> list[Shown]:

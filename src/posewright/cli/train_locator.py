@@ -22,6 +22,7 @@ class Command(LocatorConfig):
 
     examples:
       posewright train-locator --data labels.json -o runs/locator
+      posewright train-locator --data labels.json --init runs/mine -o runs/locator     on your keypoint model's features
       posewright train-locator --data labels.json --init runs/locator -o runs/gloves
       posewright train-locator --data drone.json --model locator_fine --input-size 384x512
       posewright train-locator -o runs/locator --resume

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from posewright.annotations import Annotations, Image, get_format
@@ -32,6 +37,7 @@ def make_hand_set(
     difficulty: float = 1.0,
     hands: tuple[int, int] | None = None,
     overwrite: bool = False,
+    workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Annotations:
     """Write ``folder/images/*.jpg`` and ``folder/annotations.json`` (COCO keypoints with a split for each picture).
@@ -46,6 +52,8 @@ def make_hand_set(
         hands: fewest and most hands of a picture; exactly one, large, where None.
         val_share: 0..1, the share of pictures in the split "val"; the others are in "train".
         overwrite: replace what an earlier call wrote. A folder that holds anything else is never replaced.
+        workers: processes that draw; the pictures do not depend on it. More than one start this program's main module again,
+            which needs the usual ``if __name__ == "__main__"``.
         progress: called after each picture with 1, the number of pictures that have been added.
 
     Raises:
@@ -68,11 +76,9 @@ def make_hand_set(
     boxes: list[Array] = []
     with whole_folder(folder) as temporary:
         (temporary / _PICTURES).mkdir()
-        for i in range(count):
-            image, points, places = _picture(seed, i, (width, height), empty_share, difficulty, hands)
-            name = f"{_PICTURES}/{i:0{digits}d}.jpg"
-            write_picture(temporary / name, image)
-            images.append(Image(name, width, height, id=i + 1))
+        draw = partial(_draw, temporary, digits, seed, (width, height), empty_share, difficulty, hands)
+        for i, (points, places) in enumerate(_drawn(draw, count, workers)):
+            images.append(Image(_name(i, digits), width, height, id=i + 1))
             owner += [i] * len(points)
             keypoints += list(points)
             boxes += list(places)
@@ -91,6 +97,53 @@ def make_hand_set(
         assert write is not None
         write(annotations, temporary / _LABELS)
     return replace(annotations, root=folder)
+
+
+Labels = tuple[Array, Array]
+"""A picture's hands: their keypoints ``[N, 21, 3]`` and their boxes ``[N, 4]``."""
+AT_ONCE = 16
+"""Pictures that a process is given at a time."""
+
+
+def _drawn(draw: Callable[[int], Labels], count: int, workers: int) -> Iterator[Labels]:
+    """The labels of all pictures in order, which are written on the way."""
+    workers = min(workers, -(-count // AT_ONCE))
+    if workers <= 1:
+        yield from map(draw, range(count))
+        return
+    # Started anew: a process that was forked from one with threads may wait for a lock that nobody holds.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin) as pool:
+        try:
+            yield from pool.map(draw, range(count), chunksize=AT_ONCE)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _begin() -> None:
+    """Let a process use one thread, and leave Ctrl-C to the one that it works for."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+
+
+def _draw(
+    folder: Path,
+    digits: int,
+    seed: int,
+    size: tuple[int, int],
+    empty_share: float,
+    difficulty: float,
+    hands: tuple[int, int] | None,
+    index: int,
+) -> Labels:
+    """Write one picture."""
+    image, points, places = _picture(seed, index, size, empty_share, difficulty, hands)
+    write_picture(folder / _name(index, digits), image)
+    return points, places
+
+
+def _name(index: int, digits: int) -> str:
+    return f"{_PICTURES}/{index:0{digits}d}.jpg"
 
 
 def _picture(

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from posewright.annotations import Annotations, ReadOptions, read_annotations
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule, Similarity, picture_box
+from posewright.machine import cores
 from posewright.models.devices import choose_device
 from posewright.skeletons import load_skeleton
 from posewright.training.config import TrainConfig
@@ -23,7 +24,7 @@ from posewright.training.on_device import DeviceBatches, Store, store_for
 from posewright.training.perspective import CropMap
 from posewright.training.plan import batch_for
 from posewright.training.prefetch import Prefetched
-from posewright.training.ranks import ALONE, Place, cores
+from posewright.training.ranks import ALONE, Place
 from posewright.training.reach import check_packed
 from posewright.training.recipes import as_they_are
 from posewright.training.run_config import RunConfig

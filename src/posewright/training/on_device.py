@@ -27,11 +27,11 @@ from torch.utils.data import Dataset
 from posewright.console import progress_bar
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule
+from posewright.machine import cores
 from posewright.media.labelled import picture_of
 from posewright.training.augment_config import PLAIN
 from posewright.training.config import TrainConfig
 from posewright.training.dataset import CropDataset, Sample
-from posewright.training.ranks import cores
 from posewright.training.reach import shrinkage
 from posewright.training.recipes import Recipe, RecipeDataset, cannot
 from posewright.warp import area_reduced, crop_matrix, from_reduced, reduction_factor

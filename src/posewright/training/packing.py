@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import json
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from posewright.annotations import Annotations
 from posewright.errors import PosewrightError
 from posewright.geometry import CropRule, picture_box
+from posewright.machine import cores
 from posewright.media.header import is_upright
 from posewright.media.labelled import labelled_size, picture_of
 from posewright.media.pictures import decode_picture, picture_bytes
@@ -187,8 +187,8 @@ Parts = tuple[list[tuple[str, bytes, bytes]], dict[str, int]]
 
 def _ahead(cutter: _Cutter, jobs: list[list[Cut]]) -> Iterator[Parts]:
     """The jobs' results in order, made by as many threads as there are cores, a few of them ahead."""
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     waiting: deque[Future[Parts]] = deque()
+    threads = cores()
     pool = ThreadPoolExecutor(threads)
     try:
         for job in jobs:

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from posewright.errors import PosewrightError
+from posewright.machine import cores
 
 
 @dataclass(frozen=True)
@@ -144,11 +145,6 @@ def divide_threads(place: Place, threads: int = 0) -> None:
     cv2.setNumThreads(threads)
     # Lightning would set its own number where this is missing.
     os.environ["OMP_NUM_THREADS"] = str(threads)
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def joined() -> bool:
