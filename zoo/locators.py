@@ -6,9 +6,10 @@ broken off goes on where it was.
 
 On a graphics card that is lent, with the packages that ``zoo/gpu_session.py prepare`` packs:
 
-    PYTHONPATH=src:.pack/site python zoo/locators.py --pictures 30000 --epochs 20 --scenes runs/scenes -o "$OUT/hand-locator" --no-ship
+    PYTHONPATH=src:.pack/site python zoo/locators.py --pictures 30000 --epochs 20 --no-ship -o "$OUT/hand-locator"
 
-and back here the same with ``-o`` at the folder that came back, without ``--no-ship``: a run that is there is measured and shipped.
+and back here the same with ``-o`` at the folder that came back, without ``--no-ship``: a run that is there is measured and
+shipped.
 """
 
 from __future__ import annotations
