@@ -1,8 +1,8 @@
 """How the shipped locator was made: ``python zoo/locators.py``, on any machine.
 
-Scenes with one to five hands on cluttered pictures are generated, and some without any; a locator that reads the features of
-the shipped ``hand`` learns from them, is measured on scenes of another seed, and is put beside the shipped models. A run that was
-broken off goes on where it was.
+Scenes with one to five hands on cluttered pictures are generated, some without any, and pictures of one large hand. A locator
+that reads the features of the shipped ``hand`` learns from them, is measured on scenes of another seed, and is put beside the shipped
+models. A run that was broken off goes on where it was.
 
 On a graphics card that is lent, with the packages that ``zoo/gpu_session.py prepare`` packs:
 
@@ -23,9 +23,16 @@ from typing import Annotated
 import tyro
 from recipes import PACKAGE, RUNS, ship_file
 
+from posewright.annotations import Annotations, read_annotations
+from posewright.annotations.merge import merge
+from posewright.export.locator import export_locator
 from posewright.files import write_text
+from posewright.machine import cores
+from posewright.models.checkpoint import data_behind, load_checkpoint, origin_of
 from posewright.models.locator_checkpoint import load_locator_checkpoint, save_locator
 from posewright.runtime.locator import load_locator
+from posewright.runtime.names import find_checkpoint
+from posewright.synthetic import make_hand_set
 from posewright.training.augment_config import SceneAugment
 from posewright.training.course import LAST, MODEL
 from posewright.training.locator_config import LocatorConfig
@@ -34,7 +41,7 @@ from posewright.training.locator_fit import fit_locator
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import locator as benchmark
 
-NAME = "hand-locator"
+NAME, BEGUN = "hand-locator", "hand"
 
 
 @dataclass(frozen=True)
@@ -52,16 +59,18 @@ class Args:
     """Folder of the scenes, which are drawn first where they are missing."""
     pictures: int = 8000
     """Scenes to train on."""
+    large: int = 4000
+    """Pictures of a single hand, nearly as large as they are, beside the scenes."""
     epochs: int = 8
     """Passes over them."""
-    init: str = "hand"
+    init: str = BEGUN
     """What to start from."""
     lr: float = 1.5e-3
     """Highest learning rate."""
     threads: int = 0
     """Threads of the training process; 0 leaves torch's choice."""
     seed: int = 1000
-    """Of the training scenes; the held-out ones have the next."""
+    """Of the training scenes and of the run; the held-out scenes have the next."""
     ship: bool = True
     """Put the result into the package."""
 
@@ -70,17 +79,17 @@ def main(args: Args) -> None:
     RUNS.mkdir(parents=True, exist_ok=True)
     scenes = benchmark.Args(output=args.scenes, seed=args.seed)
     args.scenes.mkdir(parents=True, exist_ok=True)
-    labels = benchmark.hands(scenes, args.scenes / "train", args.pictures, args.seed, 0.06)
+    labels = with_large(args, benchmark.hands(scenes, args.scenes / "train", args.pictures, args.seed, 0.06))
     held_out = benchmark.hands(scenes, args.scenes / "held-out", 400, args.seed + 1, 0.0)
     config = LocatorConfig(
         init=args.init,
-        net=("depth=2",) if args.init == "hand" else (),
         input_size="192x256",
         epochs=args.epochs,
         batch_size=16,
         lr=args.lr,
+        seed=args.seed,
         threads=args.threads,
-        augment=SceneAugment(scale=0.5, mosaic=0.15),
+        augment=SceneAugment(scale=0.5, mosaic=0.15, colour=0.3, hue=10.0, value=0.5, blur=0.15, grey=0.1),
         output=str(args.output),
     )
     seconds = None
@@ -95,16 +104,26 @@ def main(args: Args) -> None:
         ship(args.output, figures)
 
 
+def with_large(args: Args, scenes: Annotations) -> Annotations:
+    """The scenes, and pictures of one hand that fills them: what somebody sees who holds a hand up to a camera."""
+    folder = args.scenes / "large"
+    if args.large and not folder.exists():
+        make_hand_set(folder, args.large, seed=args.seed + 2, size=benchmark.SCENE, val_share=0.06, workers=cores())
+    if not args.large:
+        return scenes
+    return replace(merge([scenes, read_annotations(folder)], ["scenes", "large"]).annotations, source=scenes.source)
+
+
 def ship(folder: Path, figures: dict[str, object]) -> None:
     """Put checkpoint, model file, notice and figures where ``posewright models`` finds them."""
     checkpoint = load_locator_checkpoint(folder / "model.safetensors")
-    config = checkpoint.training["config"] | {"output": "", "data": ""}
-    save_locator(
-        replace(checkpoint, training=checkpoint.training | {"config": config}),
-        PACKAGE / f"{NAME}.safetensors",
-        half=True,
-    )
-    ship_file(folder / MODEL, PACKAGE / f"{NAME}.onnx")
+    training = checkpoint.training
+    # A run may have gone on from others of its kind; where they lay is nobody's concern, and what they began with is.
+    training["config"] |= {"output": "", "data": "", "init": BEGUN}
+    training["start"] = origin_of(BEGUN, data_behind(load_checkpoint(find_checkpoint(BEGUN)).training), "")
+    save_locator(checkpoint, PACKAGE / f"{NAME}.safetensors", half=True)
+    export_locator(checkpoint, folder / "shipped.onnx")
+    ship_file(folder / "shipped.onnx", PACKAGE / f"{NAME}.onnx")
     write_text(PACKAGE / f"{NAME}.json", json.dumps(figures, indent=1) + "\n")
     write_text(PACKAGE / f"{NAME}.NOTICE.txt", f"{NAME}: trained on {figures['data']}.\n{benchmark.GENERATED}\n")
     print(f"{PACKAGE / NAME}: .onnx, .safetensors, .json, .NOTICE.txt")
