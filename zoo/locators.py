@@ -1,8 +1,8 @@
 """How the shipped locator was made: ``python zoo/locators.py``, on any machine.
 
 Scenes with one to five hands on cluttered pictures are generated, some without any, and pictures of one large hand. A locator
-that reads the features of the shipped ``hand`` learns from them, is measured on scenes of another seed, and is put beside the shipped
-models. A run that was broken off goes on where it was.
+that reads the features of the shipped ``hand`` learns from them, is measured on scenes of another seed, and is put beside the
+shipped models. A run that was broken off goes on where it was.
 
 On a graphics card that is lent, with the packages that ``zoo/gpu_session.py prepare`` packs:
 
