@@ -65,7 +65,12 @@ def main(args: Args) -> None:
     for key, found in done.items():
         name, to = key.split()
         row = {"preset": name, "format": to, "refused": found.get("refused", "")}
-        row |= {"median px": found.get("median_px"), "99 % px": found.get("p99_px"), "maps": found.get("worst_map")}
+        row |= {
+            "median px": found.get("median_px"),
+            "99 % px": found.get("p99_px"),
+            "most px": found.get("worst_px"),
+            "maps": found.get("worst_map"),
+        }
         rows.append(row | {"points": found.get("points"), "MB": found.get("MB"), "s to write": found.get("seconds")})
     print_table(rows, "Distance of keypoints, and of maps as a share of their largest value, from the net's.")
 

@@ -1,4 +1,4 @@
-"""How the shipped locator was made: ``python zoo/locators.py``, on any machine.
+"""How a hand locator is made to be shipped: ``python zoo/locators.py``, on any machine.
 
 Scenes with one to five hands on cluttered pictures are generated, some without any, and pictures of one large hand. A locator
 that reads the features of the shipped ``hand`` learns from them, is measured on scenes of another seed, and is put beside the
@@ -79,7 +79,6 @@ def main(args: Args) -> None:
     RUNS.mkdir(parents=True, exist_ok=True)
     scenes = benchmark.Args(output=args.scenes, seed=args.seed)
     args.scenes.mkdir(parents=True, exist_ok=True)
-    labels = with_large(args, benchmark.hands(scenes, args.scenes / "train", args.pictures, args.seed, 0.06))
     held_out = benchmark.hands(scenes, args.scenes / "held-out", 400, args.seed + 1, 0.0)
     config = LocatorConfig(
         init=args.init,
@@ -92,12 +91,13 @@ def main(args: Args) -> None:
         augment=SceneAugment(scale=0.5, mosaic=0.15, colour=0.3, hue=10.0, value=0.5, blur=0.15, grey=0.1),
         output=str(args.output),
     )
-    seconds = None
     if not (args.output / MODEL).is_file():
-        seconds = fit_locator(config, labels, resume=(args.output / LAST).is_file(), terms=benchmark.GENERATED).seconds
+        labels = with_large(args, benchmark.hands(scenes, args.scenes / "train", args.pictures, args.seed, 0.06))
+        fit_locator(config, labels, resume=(args.output / LAST).is_file(), terms=benchmark.GENERATED)
     locator = load_locator(args.output, "cpu", 1)
     figures = {"held-out scenes": benchmark.measure(locator, held_out), "threshold": locator.threshold}
-    figures |= {"training_seconds": seconds, "data": labels.source, "pictures": args.pictures}
+    training = load_locator_checkpoint(args.output / "model.safetensors").training
+    figures |= {"training_seconds": training["seconds"], "data": training["data"], "pictures": training["pictures"]}
     write_text(args.output / "figures.json", json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures, indent=1))
     if args.ship:
@@ -106,7 +106,7 @@ def main(args: Args) -> None:
 
 def with_large(args: Args, scenes: Annotations) -> Annotations:
     """The scenes, and pictures of one hand that fills them: what somebody sees who holds a hand up to a camera."""
-    folder = args.scenes / "large"
+    folder = args.scenes / f"large-{args.seed + 2}-{args.large}"
     if args.large and not folder.exists():
         make_hand_set(folder, args.large, seed=args.seed + 2, size=benchmark.SCENE, val_share=0.06, workers=cores())
     if not args.large:
@@ -119,8 +119,10 @@ def ship(folder: Path, figures: dict[str, object]) -> None:
     checkpoint = load_locator_checkpoint(folder / "model.safetensors")
     training = checkpoint.training
     # A run may have gone on from others of its kind; where they lay is nobody's concern, and what they began with is.
-    training["config"] |= {"output": "", "data": "", "init": BEGUN}
-    training["start"] = origin_of(BEGUN, data_behind(load_checkpoint(find_checkpoint(BEGUN)).training), "")
+    training["config"] |= {"output": "", "data": ""}
+    if checkpoint.net.config.trunk:
+        training["config"]["init"] = BEGUN
+        training["start"] = origin_of(BEGUN, data_behind(load_checkpoint(find_checkpoint(BEGUN)).training), "")
     save_locator(checkpoint, PACKAGE / f"{NAME}.safetensors", half=True)
     export_locator(checkpoint, folder / "shipped.onnx")
     ship_file(folder / "shipped.onnx", PACKAGE / f"{NAME}.onnx")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures.process import BrokenProcessPool
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from posewright.annotations import read_annotations
 from posewright.cli import main
 from posewright.errors import PosewrightError
 from posewright.media.pictures import read_picture
-from posewright.synthetic import make_hand_set, render_hand
+from posewright.synthetic import dataset, make_hand_set, render_hand
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,28 @@ def test_the_pictures_do_not_depend_on_who_draws_them(tmp_path):
     assert np.array_equal(one.keypoints, two.keypoints) and len(two.images) == 40
     for im in two.images:
         assert (tmp_path / "1" / im.path).read_bytes() == (tmp_path / "2" / im.path).read_bytes()
+
+
+def test_several_do_draw_and_one_that_ends_early_is_told_of(tmp_path, monkeypatch):
+    class Broken:
+        def __init__(self, workers, *_):
+            assert workers == 2
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def map(self, *_, **__):
+            raise BrokenProcessPool
+
+    monkeypatch.setattr(dataset, "ProcessPoolExecutor", Broken)
+    with pytest.raises(PosewrightError, match="a process that drew pictures ended early"):
+        make_hand_set(tmp_path / "hands", 40, size=(48, 48), workers=2)
+    with pytest.raises(PosewrightError, match="workers is 1 or more, not 0"):
+        make_hand_set(tmp_path / "hands", 40, size=(48, 48), workers=0)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_set_that_several_draw_leaves_nothing_either_when_it_is_interrupted(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -175,9 +176,35 @@ def test_a_run_reads_the_features_of_a_keypoint_model(blobs, tmp_path, capsys):
     assert again.checkpoint.net.config == net.config and "of the model" in again.checkpoint.terms
     more = replace(SMALL, model="locator", net=(), init=str(tmp_path / "run"), input_size="256", epochs=1)
     assert fit_locator(replace(more, output=str(tmp_path / "more")), blobs).checkpoint.rule.size == (128, 64)
-    with pytest.raises(PosewrightError, match="is another net than the trunk of this run's"):
-        other = ("trunk=hourglass_s1_nano", "keypoints=4")
-        fit_locator(replace(config, output=str(tmp_path / "other"), net=other), blobs)
+    other = replace(config, output=str(tmp_path / "other"))
+    with pytest.raises(PosewrightError, match="is another net than the trunk that --net names"):
+        fit_locator(replace(other, net=("trunk=hourglass_s1_nano",)), blobs)
+    with pytest.raises(PosewrightError, match="has 3 keypoints, not 4"):
+        fit_locator(replace(other, net=("keypoints=4",)), blobs)
+    told = ("trunk=hourglass_s2_nano", "keypoints=3", "channels=16", "depth=1")
+    assert fit_locator(replace(other, net=told), blobs).checkpoint.net.config == net.config
+
+
+def test_a_net_without_batch_norm_keeps_its_low_learning_rate(blobs, tmp_path, no_export):
+    save_checkpoint(fresh("cpm_hand", (64, 64), stages=2, width=0.0625), tmp_path / "model.safetensors")
+    config = replace(SMALL, model="locator", net=("channels=16",), init=str(tmp_path / "model.safetensors"), epochs=1)
+    run = fit_locator(replace(config, output=str(tmp_path / "run"), input_size="64"), blobs)
+    assert run.checkpoint.training["config"]["lr"] == pytest.approx(0.1 * LocatorConfig().highest_lr)
+
+
+def test_what_an_earlier_version_left_is_told_from_what_this_one_writes(finished, blobs, tmp_path):
+    from posewright.models.locator_presets import locator_config
+
+    old = finished.checkpoint.net.config.to_dict()
+    del old["trunk"]
+    with pytest.raises(PosewrightError, match=r"earlier version, whose net was another. Train it again"):
+        locator_config(old)
+    folder = shutil.copytree(finished.folder, tmp_path / "run")
+    state = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+    state["state_dict"] = {f"old.{name}": value for name, value in state["state_dict"].items()}
+    torch.save(state, folder / "checkpoints/last.ckpt")
+    with pytest.raises(PosewrightError, match="is of a run by another version of posewright"):
+        fit_locator(replace(SMALL, output=str(folder)), blobs, resume=True)
 
 
 def test_a_locators_run_is_not_resumed_by_train_nor_the_other_way_round(finished):

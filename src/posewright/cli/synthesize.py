@@ -45,8 +45,8 @@ class Command:
     """0..1: how much turned, hidden, blurred and cluttered the hands are; 1 unless given."""
     hands: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="FEWEST MOST")] = None
     """So many hands on each picture, smaller than the single one that is drawn unless given; for a locator to find."""
-    workers: int = 0
-    """Processes that draw; 0 for one a processor core. The pictures do not depend on it."""
+    workers: int | None = None
+    """Processes that draw; one a processor core unless given. The pictures do not depend on it."""
     overwrite: bool = False
     """Replace a set or a video that lies there already."""
     video: bool = False
@@ -66,9 +66,6 @@ class Command:
         from posewright.machine import cores
         from posewright.synthetic import make_hand_set
 
-        if self.workers < 0:
-            raise PosewrightError(f"--workers is 0 or more, not {self.workers}")
-
         count = PICTURES if self.count is None else self.count
         shares = {"val_share": self.val_share, "empty_share": self.empty_share, "difficulty": self.difficulty}
         given = {name: value for name, value in shares.items() if value is not None}
@@ -80,7 +77,7 @@ class Command:
                 size=size,
                 hands=self.hands,
                 overwrite=self.overwrite,
-                workers=self.workers or cores(),
+                workers=cores() if self.workers is None else self.workers,
                 progress=advance,
                 **given,
             )
@@ -104,6 +101,7 @@ class Command:
             empty_share=self.empty_share,
             difficulty=self.difficulty,
             hands=self.hands,
+            workers=self.workers,
         )
         from posewright.console import progress_bar
         from posewright.synthetic import make_hand_video

@@ -47,7 +47,7 @@ class CentreConfig:
         trunk = self.trunk_config
         if trunk is not None and (self.stride % trunk.stride or self.stride // trunk.stride > 2):
             what = f"a locator with maps of stride {self.stride} cannot read a keypoint net of stride {trunk.stride}"
-            raise PosewrightError(what)
+            raise PosewrightError(what, fix="Use --model locator" if trunk.stride == 8 else None)
         if trunk is not None and self.keypoints < 1:
             raise PosewrightError("a locator with a trunk needs the number of its keypoints")
 
@@ -116,6 +116,8 @@ def locator_config(d: Mapping[str, Any]) -> CentreConfig:
     values = dict(d)
     if values.pop("family", None) != CentreConfig.family:
         raise PosewrightError(f"a net of the family '{d.get('family')}' is no locator")
+    if "trunk" not in values:
+        raise PosewrightError("is a locator of an earlier version, whose net was another", fix="Train it again")
     settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     try:
         return CentreConfig(**settings)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import cv2
@@ -65,6 +69,8 @@ def make_hand_set(
         check_share(name, share)
     if hands is not None:
         check_hands(hands)
+    if workers < 1:
+        raise PosewrightError(f"workers is 1 or more, not {workers}")
     if count < 1:
         raise PosewrightError(f"a set of {count} pictures is none")
     folder = Path(folder)
@@ -103,27 +109,53 @@ Labels = tuple[Array, Array]
 """A picture's hands: their keypoints ``[N, 21, 3]`` and their boxes ``[N, 4]``."""
 AT_ONCE = 16
 """Pictures that a process is given at a time."""
+MOST_WORKERS = 61
+"""Windows has no room for more."""
 
 
 def _drawn(draw: Callable[[int], Labels], count: int, workers: int) -> Iterator[Labels]:
     """The labels of all pictures in order, which are written on the way."""
-    workers = min(workers, -(-count // AT_ONCE))
+    workers = min(workers, -(-count // AT_ONCE), MOST_WORKERS)
     if workers <= 1:
         yield from map(draw, range(count))
         return
     # Started anew: a process that was forked from one with threads may wait for a lock that nobody holds.
     with ProcessPoolExecutor(workers, get_context("spawn"), _begin) as pool:
         try:
-            yield from pool.map(draw, range(count), chunksize=AT_ONCE)
+            with _deaf_to_ctrl_c():  # which they inherit: it is for this process alone to end them
+                labels = pool.map(draw, range(count), chunksize=AT_ONCE)
+            yield from labels
+        except BrokenProcessPool:
+            fix = 'Draw with one process (workers=1), or call this under if __name__ == "__main__"'
+            raise PosewrightError("a process that drew pictures ended early", fix=fix) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only there can it be set
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _begin() -> None:
-    """Let a process use one thread, and leave Ctrl-C to the one that it works for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Let a process use one thread, and end with the one that it works for, however that ends."""
     cv2.setNumThreads(1)
+    threading.Thread(target=_follow, daemon=True).start()
+
+
+def _follow() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _draw(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -175,6 +175,8 @@ def run_to_best(
         config.save(folder / CONFIG)
         print(describe(trainer))
     last = str(folder / LAST) if state is not None else None
+    if state is not None:
+        _check_same(state, task, folder / LAST)
     try:
         with hushed(*NOISY):
             trainer.fit(task, train, val, ckpt_path=last, weights_only=True)
@@ -187,6 +189,14 @@ def run_to_best(
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     task.load_state_dict(state["state_dict"])
     return float(best.best_model_score or 0.0), history.rows
+
+
+def _check_same(state: Mapping[str, Any], task: RunTask, path: Path) -> None:
+    """Raise a PosewrightError where a run's weights are those of another net than its settings stand for today."""
+    there = {name: value.shape for name, value in state.get("state_dict", {}).items()}
+    if any(there.get(name) != value.shape for name, value in task.state_dict().items()):
+        what = "is of a run by another version of posewright, whose net was another"
+        raise PosewrightError(what, file=path, fix="Train again into another folder")
 
 
 def total_steps(config: RunConfig, train: Any) -> int:

@@ -22,7 +22,8 @@ class LocatorConfig(RunConfig):
     """Weights to start from: a locator's or keypoint model's checkpoint, run folder or shipped name; none for random ones. A
     keypoint model's features become the locator's: it finds what the model knows from a fraction of the training."""
     input_size: str = "256"
-    """What a whole picture is fitted into: one number, or HEIGHTxWIDTH; multiples of 32."""
+    """What a whole picture is fitted into: one number, or HEIGHTxWIDTH; multiples of 32, or of what the
+    keypoint model takes whose features are read."""
     net: tuple[str, ...] = ()
     """Settings of the net in place of its preset's, such as channels=36 stride=4 depth=1."""
     epochs: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
@@ -182,8 +182,7 @@ def _take_over(net: CentreNet, start: Start, name: str) -> None:
         net.load_state_dict(start.net.state_dict())
         print(f"starting from {name}")
         return
-    if not isinstance(net.features, Trunk) or net.config.trunk != _trunk(start)[0]:
-        raise PosewrightError(f"--init: '{name}' is another net than the trunk of this run's", fix="Leave --net out")
+    assert isinstance(net.features, Trunk)
     trunk = net.features.net
     given = {key: value for key, value in start.net.state_dict().items() if key in trunk.state_dict()}
     fill_net(trunk, given, Path(name))
@@ -191,18 +190,32 @@ def _take_over(net: CentreNet, start: Start, name: str) -> None:
     print(f"starting from the keypoint model {name}: {told}")
 
 
-def _trunk(start: Checkpoint) -> tuple[str, int]:
-    """A locator's settings ``trunk`` and ``keypoints`` for a keypoint model."""
-    return trunk_text(start.net.config), start.net.keypoints
+def _on_trunk(config: LocatorConfig, start: Checkpoint) -> tuple[str, ...]:
+    """The settings of ``--net`` for a locator that reads a keypoint model's features.
+
+    Raises:
+        PosewrightError: where they name another trunk.
+    """
+    given = net_overrides(cast(Any, CentreConfig), config.net)
+    settings = {"trunk": trunk_text(start.net.config), "keypoints": start.net.keypoints}
+    if "trunk" in given:
+        asked = CentreConfig(**given | {"keypoints": start.net.keypoints}).trunk_config
+        if asked != start.net.config:
+            what = f"--init: '{config.init}' is another net than the trunk that --net names"
+            raise PosewrightError(what, fix="Leave trunk= out: the trunk is the net of --init")
+    if given.get("keypoints", start.net.keypoints) != start.net.keypoints:
+        what = f"--init: '{config.init}' has {start.net.keypoints} keypoints, not {given['keypoints']}"
+        raise PosewrightError(what, fix="Leave keypoints= out")
+    own = (text for text in config.net if text.partition("=")[0] not in settings)
+    return (*own, *(f"{name}={value}" for name, value in settings.items()))
 
 
 def _settled(config: LocatorConfig, annotations: Annotations, start: Start | None, ranks: int) -> LocatorConfig:
     """The settings with nothing left open; says what was chosen."""
     plain, pictures = LocatorConfig(), len(annotations.of_split("train").images)
     chosen = []
-    if isinstance(start, Checkpoint) and not any(text.startswith("trunk=") for text in config.net):
-        trunk, keypoints = _trunk(start)
-        config = replace(config, net=(*config.net, f"trunk={trunk}", f"keypoints={keypoints}"))
+    if isinstance(start, Checkpoint):
+        config = replace(config, net=_on_trunk(config, start))
     elif isinstance(start, LocatorCheckpoint):
         width, height = start.rule.size
         if (config.model, config.net) == (plain.model, plain.net):
@@ -218,7 +231,8 @@ def _settled(config: LocatorConfig, annotations: Annotations, start: Start | Non
     if not config.batch_size:
         config = replace(config, batch_size=batch_for(pictures, ranks))
         chosen.append(f"batches of {config.batch_size}")
-    config = replace(config, lr=config.highest_lr)
+    trunk = net_settings(config).trunk_config
+    config = replace(config, lr=config.lr or config.highest_lr * (1.0 if trunk is None else trunk.lr_factor))
     if chosen:
         print(f"for {pictures} pictures: {', '.join(chosen)}")
     return config
