@@ -76,7 +76,6 @@ class Args:
 
 
 def main(args: Args) -> None:
-    RUNS.mkdir(parents=True, exist_ok=True)
     scenes = benchmark.Args(output=args.scenes, seed=args.seed)
     args.scenes.mkdir(parents=True, exist_ok=True)
     held_out = benchmark.hands(scenes, args.scenes / "held-out", 400, args.seed + 1, 0.0)
@@ -106,11 +105,11 @@ def main(args: Args) -> None:
 
 def with_large(args: Args, scenes: Annotations) -> Annotations:
     """The scenes, and pictures of one hand that fills them: what somebody sees who holds a hand up to a camera."""
-    folder = args.scenes / f"large-{args.seed + 2}-{args.large}"
-    if args.large and not folder.exists():
-        make_hand_set(folder, args.large, seed=args.seed + 2, size=benchmark.SCENE, val_share=0.06, workers=cores())
     if not args.large:
         return scenes
+    folder = args.scenes / f"large-{args.seed + 2}-{args.large}"
+    if not folder.exists():
+        make_hand_set(folder, args.large, seed=args.seed + 2, size=benchmark.SCENE, val_share=0.06, workers=cores())
     return replace(merge([scenes, read_annotations(folder)], ["scenes", "large"]).annotations, source=scenes.source)
 
 

@@ -17,7 +17,7 @@ from helpers.discs import draw_discs
 from helpers.untrained import fresh
 from posewright.cli import main
 from posewright.errors import PosewrightError
-from posewright.models.centres import IGNORED
+from posewright.models.centres import IGNORED, overlap_of
 from posewright.models.checkpoint import load_checkpoint, save_checkpoint
 from posewright.models.locator_checkpoint import load_locator_checkpoint, save_locator
 from posewright.runtime.locator import load_locator
@@ -252,7 +252,7 @@ def test_losses_by_hand():
     common = (0.5 - (1 - np.exp(0.5) / 2)) * np.exp(-0.5)
     around = 1 + np.exp(0.5) / 2 + 0.5
     generalised = common / (2 - common) - (around - (2 - common)) / around
-    assert float(box_loss(maps, true, torch.ones(1, 1, 1))) == pytest.approx(
+    assert float(box_loss(maps, true, overlap_of(maps, true)[1], torch.ones(1, 1, 1))) == pytest.approx(
         0.5 + 0.5 + 2 * 1.0 / np.exp(0.5) + 2 * (1 - generalised)
     )
 

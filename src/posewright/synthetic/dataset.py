@@ -82,7 +82,10 @@ def make_hand_set(
     boxes: list[Array] = []
     with whole_folder(folder) as temporary:
         (temporary / _PICTURES).mkdir()
-        draw = partial(_draw, temporary, digits, seed, (width, height), empty_share, difficulty, hands)
+        picture = partial(
+            _picture, seed, size=(width, height), empty_share=empty_share, difficulty=difficulty, hands=hands
+        )
+        draw = partial(_draw, temporary, digits, picture)
         for i, (points, places) in enumerate(_drawn(draw, count, workers)):
             images.append(Image(_name(i, digits), width, height, id=i + 1))
             owner += [i] * len(points)
@@ -158,18 +161,9 @@ def _follow() -> None:
         os._exit(1)
 
 
-def _draw(
-    folder: Path,
-    digits: int,
-    seed: int,
-    size: tuple[int, int],
-    empty_share: float,
-    difficulty: float,
-    hands: tuple[int, int] | None,
-    index: int,
-) -> Labels:
+def _draw(folder: Path, digits: int, picture: Callable[[int], tuple[Picture, Array, Array]], index: int) -> Labels:
     """Write one picture."""
-    image, points, places = _picture(seed, index, size, empty_share, difficulty, hands)
+    image, points, places = picture(index)
     write_picture(folder / _name(index, digits), image)
     return points, places
 

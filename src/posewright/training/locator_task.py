@@ -62,9 +62,9 @@ class LocatorTask(RunTask):
         heat, counted, box, core = encode_boxes(batch["boxes"], batch["state"], size, self.net.config.stride)
         objects = (batch["state"] == OBJECT).sum().clamp(min=1)
         of_heat = focal_loss(maps[:, 0], heat, counted) / objects * self.config.heat_weight
-        of_box = box_loss(maps[:, 1:5], box, core) / objects * self.config.box_weight
-        overlap, _ = overlap_of(maps[:, 1:5].detach(), box)
-        known = F.binary_cross_entropy_with_logits(maps[:, 5], overlap, reduction="none")
+        overlap, generalised = overlap_of(maps[:, 1:5], box)
+        of_box = box_loss(maps[:, 1:5], box, generalised, core) / objects * self.config.box_weight
+        known = F.binary_cross_entropy_with_logits(maps[:, 5], overlap.detach(), reduction="none")
         of_overlap = (known * core).sum() / objects * self.config.overlap_weight
         loss = of_heat + of_box + of_overlap
         return {"loss": loss, "output": maps, "heat": of_heat, "box": of_box, "overlap": of_overlap}
@@ -116,15 +116,15 @@ def focal_loss(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
     return -(torch.where(centre, hit, miss) * counted).sum()
 
 
-def box_loss(found: Tensor, target: Tensor, core: Tensor) -> Tensor:
+def box_loss(found: Tensor, target: Tensor, generalised: Tensor, core: Tensor) -> Tensor:
     """How far off boxes are, summed over the objects: the absolute error of the logarithm of each side and of the centre as a
     share of that side, so that boxes of all sizes count alike, and twice what the generalised intersection over union lacks.
 
     Args:
         found, target: ``[B, 4, h, w]``, see :data:`posewright.models.centres.MAPS`.
+        generalised: ``[B, h, w]``, their generalised overlap, see :func:`posewright.models.centres.overlap_of`.
         core: ``[B, h, w]``, how much each cell counts.
     """
     sides = (found[:, :2] - target[:, :2]).abs()
     centre = (found[:, 2:] - target[:, 2:]).abs() / target[:, :2].exp().clamp(min=1.0)
-    _, generalised = overlap_of(found, target)
     return (((sides + 2 * centre).sum(1) + 2 * (1 - generalised)) * core).sum()
