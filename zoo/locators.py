@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from recipes import PACKAGE, RUNS, ship_file
+from recipes import PACKAGE, RUNS
 
 from posewright.annotations import Annotations, read_annotations
 from posewright.annotations.merge import merge
@@ -123,8 +123,7 @@ def ship(folder: Path, figures: dict[str, object]) -> None:
         training["config"]["init"] = BEGUN
         training["start"] = origin_of(BEGUN, data_behind(load_checkpoint(find_checkpoint(BEGUN)).training), "")
     save_locator(checkpoint, PACKAGE / f"{NAME}.safetensors", half=True)
-    export_locator(checkpoint, folder / "shipped.onnx")
-    ship_file(folder / "shipped.onnx", PACKAGE / f"{NAME}.onnx")
+    export_locator(checkpoint, PACKAGE / f"{NAME}.onnx", half=True)
     write_text(PACKAGE / f"{NAME}.json", json.dumps(figures, indent=1) + "\n")
     write_text(PACKAGE / f"{NAME}.NOTICE.txt", f"{NAME}: trained on {figures['data']}.\n{benchmark.GENERATED}\n")
     print(f"{PACKAGE / NAME}: .onnx, .safetensors, .json, .NOTICE.txt")

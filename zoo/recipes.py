@@ -14,19 +14,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import onnx
 import tyro
 
 from posewright.annotations import Annotations, ReadOptions, read_annotations
 from posewright.annotations.duplicates import without_duplicates_of
 from posewright.annotations.merge import merge
-from posewright.export.half import halved
-from posewright.export.onnx import describe
+from posewright.export.exporting import export
 from posewright.files import write_text
 from posewright.metrics import evaluate, run_model
 from posewright.models.checkpoint import load_checkpoint, save_checkpoint
 from posewright.runtime import load
-from posewright.runtime.modelfile import read_info
 from posewright.skeletons import load_skeleton
 from posewright.training.augment_config import AugmentConfig
 from posewright.training.config import TrainConfig
@@ -257,17 +254,10 @@ def ship(name: str, folder: Path, recipe: Recipe, figures: dict[str, object]) ->
     checkpoint = load_checkpoint(folder / "model.safetensors")
     checkpoint.training["config"] |= {"output": "", "data": ""}
     save_checkpoint(checkpoint, target / f"{name}.safetensors", half=True)
-    ship_file(folder / MODEL, target / f"{name}.onnx")
+    export(checkpoint, target / f"{name}.onnx", precision="fp16")
     write_text(target / f"{name}.json", json.dumps(figures, indent=1) + "\n")
     write_text(target / f"{name}.NOTICE.txt", f"{name}: trained on {recipe.data}.\n{recipe.terms}\n")
     print(f"{target / name}: .onnx, .safetensors, .json, .NOTICE.txt")
-
-
-def ship_file(model_file: Path, target: Path) -> None:
-    """Copy a model file with its weights stored in half precision: half the size, computed in float32 as before."""
-    file = halved(onnx.load(model_file))
-    describe(file, replace(read_info(model_file), precision="fp16"))
-    target.write_bytes(file.SerializeToString())
 
 
 if __name__ == "__main__":

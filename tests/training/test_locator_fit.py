@@ -17,6 +17,7 @@ from helpers.discs import draw_discs
 from helpers.untrained import fresh
 from posewright.cli import main
 from posewright.errors import PosewrightError
+from posewright.export.locator import export_locator
 from posewright.models.centres import IGNORED, overlap_of
 from posewright.models.checkpoint import load_checkpoint, save_checkpoint
 from posewright.models.locator_checkpoint import load_locator_checkpoint, save_locator
@@ -96,6 +97,12 @@ def test_the_run_folder_says_what_was_measured(finished):
     for name in ("model.safetensors", "curves.png", "config.yaml"):
         assert (finished.folder / name).is_file()
     assert LocatorConfig.load(finished.folder / "config.yaml").most == 10
+
+
+def test_a_file_with_weights_in_half_precision_is_smaller_and_says_so(finished, tmp_path):
+    export_locator(finished.checkpoint, tmp_path / "half.onnx", half=True)
+    assert read_info(tmp_path / "half.onnx").precision == "fp16"
+    assert (tmp_path / "half.onnx").stat().st_size < 0.8 * (finished.folder / "model.onnx").stat().st_size
 
 
 def test_each_kind_of_checkpoint_refuses_the_other(finished):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from posewright.errors import PosewrightError
+from posewright.export.half import halved
 from posewright.export.info import trained_on
-from posewright.export.onnx import graph_of
+from posewright.export.onnx import describe, graph_of
 from posewright.export.parity import smooth_crops
 from posewright.files import whole_file
 from posewright.models.centres import decode_boxes
@@ -60,7 +62,9 @@ def locator_info(checkpoint: LocatorCheckpoint) -> ModelInfo:
     )
 
 
-def export_locator(checkpoint: LocatorCheckpoint, path: str | Path, pictures: np.ndarray | None = None) -> float:
+def export_locator(
+    checkpoint: LocatorCheckpoint, path: str | Path, pictures: np.ndarray | None = None, *, half: bool = False
+) -> float:
     """Write a locator's model file.
 
     Args:
@@ -68,6 +72,7 @@ def export_locator(checkpoint: LocatorCheckpoint, path: str | Path, pictures: np
         path: where to write; an existing file is replaced once the new one has passed.
         pictures: ``uint8 [N, H, W, 3]`` of the input's size on which file and net are compared; smooth random ones unless
             given.
+        half: store the weights in half precision, see :mod:`posewright.export.half`.
 
     Returns:
         The largest distance between a side of the file's boxes and of the net's, as a share of the box's longer side.
@@ -77,7 +82,11 @@ def export_locator(checkpoint: LocatorCheckpoint, path: str | Path, pictures: np
     """
     net = DeployedLocator(checkpoint).eval()
     width, height = checkpoint.rule.size
-    model = graph_of(net, (width, height), ("boxes",), locator_info(checkpoint))
+    info = locator_info(checkpoint)
+    model = graph_of(net, (width, height), ("boxes",), info)
+    if half:
+        model = halved(model)
+        describe(model, replace(info, precision="fp16"))
     with whole_file(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
         off, score = compare_boxes(net, temporary, smooth_crops(height, width) if pictures is None else pictures)
